@@ -1,0 +1,59 @@
+/**
+ * What the core needs from cryptography, synchronous and injected. `noble.ts` is the default for every
+ * runtime; a runtime with native synchronous primitives supplies its own.
+ */
+
+/** AES-256-GCM under one key (spec/01 §4.2): 12-byte nonces, 16-byte tags. */
+export interface Aead {
+  /**
+   * Encrypts `buffer[start..end)` in place and writes the 16-byte tag at `buffer[end..end + 16)`.
+   * `nonce` must never repeat under this key.
+   */
+  sealInPlace(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    buffer: Uint8Array,
+    start: number,
+    end: number,
+  ): void
+  /**
+   * Plaintext of `ciphertext` (tag at its end) in memory of its own, or `undefined` when it does not
+   * authenticate. Never throws for bad bytes; fewer than 16 bytes do not authenticate.
+   */
+  open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined
+}
+
+export interface KeyPair {
+  readonly privateKey: Uint8Array // 32 bytes
+  readonly publicKey: Uint8Array // 32 bytes
+}
+
+export interface CryptoProvider {
+  /** Bytes from the platform's CSPRNG. */
+  random(bytes: number): Uint8Array
+  sha256(data: Uint8Array): Uint8Array
+  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array
+  /** AES-256-GCM under a 32-byte key, which is copied. */
+  aead(key: Uint8Array): Aead
+  x25519PublicKey(privateKey: Uint8Array): Uint8Array
+  /** 32 bytes, or `undefined` for a peer key that gives an all-zero secret (spec/01 §11.16). */
+  x25519(privateKey: Uint8Array, peerPublicKey: Uint8Array): Uint8Array | undefined
+  /** Public key of a 32-byte seed. */
+  ed25519PublicKey(seed: Uint8Array): Uint8Array
+  ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array
+  /** False, never an error, for malformed keys and signatures. */
+  ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean
+}
+
+/** HKDF-SHA256 with an empty salt and one 32-byte output block (RFC 5869). */
+export function hkdfSha256(
+  crypto: CryptoProvider,
+  secret: Uint8Array,
+  info: Uint8Array,
+): Uint8Array {
+  const prk = crypto.hmacSha256(new Uint8Array(32), secret)
+  const block = new Uint8Array(info.length + 1)
+  block.set(info)
+  block[info.length] = 1
+  return crypto.hmacSha256(prk, block)
+}
