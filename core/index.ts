@@ -1,1 +1,15 @@
-export const x = 1
+/** Public surface of the core: re-exports only. */
+export { fromBase64, fromHex, fromUtf8, toBase64, toHex, utf8 } from './bytes.ts'
+export * from './constants.ts'
+export { nobleCrypto } from './crypto/noble.ts'
+export type { Aead, CryptoProvider, KeyPair } from './crypto/provider.ts'
+export * from './errors.ts'
+export { Identity } from './identity/identity.ts'
+export type { Endpoint, Instant, Machine } from './machine.ts'
+export { formatEndpoint, sameEndpoint } from './machine.ts'
+export * from './wire/address.ts'
+export * from './wire/beacon-message.ts'
+export * from './wire/frame.ts'
+export * from './wire/packet.ts'
+export * from './wire/sack.ts'
+export * from './wire/serial.ts'
