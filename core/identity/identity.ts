@@ -73,11 +73,9 @@ export class Identity {
     const identity = Identity.fromSeed(crypto, privateKey.subarray(0, 32))
     if (!equals(identity.publicKey, privateKey.subarray(32)))
       throw invalid('the two halves of "private_key" do not belong together')
-    if (public_key !== undefined) {
-      const publicKey = typeof public_key === 'string' ? fromBase64(public_key.trim()) : undefined
-      if (publicKey === undefined || !equals(publicKey, identity.publicKey))
-        throw invalid('"public_key" does not belong to "private_key"')
-    }
+    const publicKey = typeof public_key === 'string' ? fromBase64(public_key.trim()) : undefined
+    if (publicKey === undefined || !equals(publicKey, identity.publicKey))
+      throw invalid('"public_key" does not belong to "private_key"')
     return identity
   }
 }

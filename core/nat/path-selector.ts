@@ -1,0 +1,210 @@
+/**
+ * Which way datagrams to one peer travel: direct to an endpoint, or through the beacon's relay (spec/02 §7).
+ * Decided by authenticated evidence only. Traffic starts at once on what is there, moves to the direct path
+ * when that has answered, and back to the relay when it goes silent; both are received all the time.
+ */
+import { type Endpoint, type Instant, sameEndpoint } from '../machine.ts'
+
+/** How an authenticated frame came: from an endpoint, or as a relay delivery. */
+export type ArrivalPath = Endpoint | 'relay'
+export type Route = 'direct' | 'relay' | 'both' | 'none'
+
+/** How long an unproven direct path is tried alone (G1 relays for good after one relayed frame). */
+export const DIRECT_HEAD_START_MS = 1000
+/** Direct path sent on but not heard from for so long: doubted, probed on both paths. */
+const DOUBT_MS = 1000
+/** Doubted for so long without an answer: given up, if the relay is there. */
+const GIVE_UP_MS = 2500
+/** Probes while a path is doubted or being established. */
+const FAST_PROBE_MS = 500
+/** Probes of a direct path while relayed: after the first minute the slow figure. */
+const RELAYED_PROBE_MS = 5000
+const RELAYED_PROBE_SLOW_MS = 30_000
+const FAST_PHASE_MS = 60_000
+/** Keeps a NAT mapping of a recently used direct path open (spec/02 §7.7). */
+const KEEPALIVE_MS = 25_000
+/** Use within this time makes a path worth keeping open. */
+const RECENT_USE_MS = 300_000
+const CANDIDATES_MAX = 8
+
+export class PathSelector {
+  /** Best endpoint known for the peer, proven or not. */
+  #endpoint: Endpoint | undefined
+  /** The endpoint has answered or sent something authentic; until it is given up. */
+  #isProven = false
+  #candidates: Endpoint[] = []
+  #hasRelay: boolean
+  #relayHeardAt: Instant | undefined
+  #directHeardAt = Number.NEGATIVE_INFINITY
+  /** First send since something was last heard on the direct path. */
+  #unansweredSince: Instant | undefined
+  #lastUseAt = Number.NEGATIVE_INFINITY
+  #firstTryAt: Instant | undefined
+  #relayedSince: Instant | undefined
+  #nextProbeAt: Instant | undefined
+  #probes: ArrivalPath[] = []
+
+  constructor(hasRelay: boolean) {
+    this.#hasRelay = hasRelay
+  }
+
+  get endpoint(): Endpoint | undefined {
+    return this.#endpoint
+  }
+
+  get isProven(): boolean {
+    return this.#isProven
+  }
+
+  /** What users are told: the path that ordinary packets take now. */
+  get kind(): 'direct' | 'relay' | 'none' {
+    if (this.#isProven) return 'direct'
+    return this.#relayHeardAt === undefined ? 'none' : 'relay'
+  }
+
+  setRelay(hasRelay: boolean): void {
+    this.#hasRelay = hasRelay
+  }
+
+  /** Endpoints from the registry; unproven, they never displace one that answers. */
+  handleResolved(endpoints: readonly Endpoint[], now: Instant): void {
+    for (const endpoint of endpoints) this.#addCandidate(endpoint)
+    if (!this.#isProven && endpoints[0] !== undefined) {
+      this.#endpoint = endpoints[0]
+      if (this.#relayHeardAt !== undefined) this.#schedule(now)
+    }
+  }
+
+  /** A frame of the peer authenticated, and was fresh. */
+  handleAuthenticated(from: ArrivalPath, now: Instant): void {
+    if (from === 'relay') {
+      this.#relayHeardAt = now
+      if (!this.#isProven && this.#relayedSince === undefined) {
+        this.#relayedSince = now
+        this.#schedule(now)
+      }
+      return
+    }
+    if (this.#isProven && !sameEndpoint(from, this.#endpoint)) {
+      // The peer moved, or somebody forwards its frames: what answers a probe there decides (RFC 9000 §8.2).
+      if (this.#isDoubted(now)) this.#prove(from, now)
+      else {
+        this.#addCandidate(from)
+        if (!this.#probes.includes(from)) this.#probes.push(from)
+      }
+      return
+    }
+    this.#prove(from, now)
+  }
+
+  /** A probe sent on `sentOn` was answered, on whatever path the answer came. */
+  handleProbeAnswer(sentOn: ArrivalPath, now: Instant): void {
+    if (sentOn === 'relay') this.#relayHeardAt = now
+    else this.#prove(sentOn, now)
+  }
+
+  /** Something that the peer will answer was sent by `route`. */
+  handleSent(now: Instant): void {
+    this.#lastUseAt = now
+    this.#firstTryAt ??= now
+    if (this.#isProven && this.#unansweredSince === undefined) this.#unansweredSince = now
+    const due = this.#isProven ? this.#unansweredSince! + DOUBT_MS : now + FAST_PROBE_MS
+    if (this.#nextProbeAt === undefined || this.#nextProbeAt > due) this.#nextProbeAt = due
+  }
+
+  /** Where ordinary packets go. */
+  route(now: Instant): Route {
+    if (this.#isProven) return this.#hasRelay && this.#isDoubted(now) ? 'both' : 'direct'
+    if (!this.#hasRelay) return this.#endpoint === undefined ? 'none' : 'direct'
+    if (this.#endpoint === undefined) return 'relay'
+    // Heard through the relay and not direct: the relay works, probes look after the rest.
+    if (this.#relayHeardAt !== undefined) return 'relay'
+    const triedFor = this.#firstTryAt === undefined ? 0 : now - this.#firstTryAt
+    return triedFor < DIRECT_HEAD_START_MS ? 'direct' : 'both'
+  }
+
+  handleTimeout(now: Instant): void {
+    if (this.#nextProbeAt === undefined || now < this.#nextProbeAt) return
+    this.#nextProbeAt = undefined
+    if (this.#isProven) this.#checkDirect(now)
+    else if (this.#relayHeardAt !== undefined && now - this.#lastUseAt < RECENT_USE_MS) {
+      const age = now - (this.#relayedSince ?? now)
+      this.#probeDirect()
+      this.#nextProbeAt = now + (age < FAST_PHASE_MS ? RELAYED_PROBE_MS : RELAYED_PROBE_SLOW_MS)
+    }
+  }
+
+  pollTimeout(): Instant | undefined {
+    return this.#nextProbeAt
+  }
+
+  /** The next path on which the node should send a probe. */
+  pollProbe(): ArrivalPath | undefined {
+    return this.#probes.shift()
+  }
+
+  /** The network changed under us, or the peer is believed to have moved: everything is to be proven again. */
+  doubt(now: Instant): void {
+    if (this.#isProven)
+      this.#unansweredSince = Math.min(this.#unansweredSince ?? now, now - DOUBT_MS)
+    this.#schedule(now)
+  }
+
+  #checkDirect(now: Instant): void {
+    if (this.#isDoubted(now)) {
+      if (now - this.#unansweredSince! >= GIVE_UP_MS + DOUBT_MS && this.#hasRelay) {
+        this.#isProven = false
+        this.#relayedSince = now
+        this.#relayHeardAt ??= now
+        this.#unansweredSince = undefined
+        this.#nextProbeAt = now + RELAYED_PROBE_MS
+        return
+      }
+      this.#probes.push(this.#endpoint!)
+      if (this.#hasRelay) this.#probes.push('relay')
+      this.#nextProbeAt = now + FAST_PROBE_MS
+      return
+    }
+    if (this.#unansweredSince !== undefined) {
+      this.#nextProbeAt = this.#unansweredSince + DOUBT_MS
+      return
+    }
+    if (now - this.#lastUseAt > RECENT_USE_MS) return
+    if (now - this.#directHeardAt >= KEEPALIVE_MS) {
+      this.#probes.push(this.#endpoint!)
+      this.#unansweredSince = now
+      this.#nextProbeAt = now + DOUBT_MS
+    } else this.#nextProbeAt = this.#directHeardAt + KEEPALIVE_MS
+  }
+
+  #probeDirect(): void {
+    for (const candidate of this.#candidates)
+      if (!this.#probes.includes(candidate)) this.#probes.push(candidate)
+  }
+
+  #prove(endpoint: Endpoint, now: Instant): void {
+    this.#endpoint = endpoint
+    this.#isProven = true
+    this.#directHeardAt = now
+    this.#unansweredSince = undefined
+    this.#relayedSince = undefined
+    this.#addCandidate(endpoint)
+    const due = now + KEEPALIVE_MS
+    if (this.#nextProbeAt === undefined || this.#nextProbeAt < now) this.#nextProbeAt = due
+  }
+
+  #isDoubted(now: Instant): boolean {
+    return this.#unansweredSince !== undefined && now - this.#unansweredSince >= DOUBT_MS
+  }
+
+  #schedule(now: Instant): void {
+    if (this.#nextProbeAt === undefined || this.#nextProbeAt > now) this.#nextProbeAt = now
+  }
+
+  #addCandidate(endpoint: Endpoint): void {
+    const known = this.#candidates.findIndex((candidate) => sameEndpoint(candidate, endpoint))
+    if (known >= 0) this.#candidates.splice(known, 1)
+    this.#candidates.unshift(endpoint)
+    if (this.#candidates.length > CANDIDATES_MAX) this.#candidates.pop()
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * Decides trust: what a message or a user's word changes, and what has to be told to whom (spec/03 §D).
+ * A message counts only when it is signed under the registered key of the authenticated tunnel peer it
+ * names as sender; accepts and rejects only while a request of ours is out.
+ */
+import { toBase64 } from '../bytes.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
+import { SecurityError } from '../errors.ts'
+import type { Identity } from '../identity/identity.ts'
+import {
+  createHandshakeMessage,
+  encodeHandshakeMessage,
+  type HandshakeMessage,
+  type HandshakeType,
+  verifyHandshakeMessage,
+} from './handshake-message.ts'
+import type { PendingRecord, TrustedRecord, TrustStore } from './trust-store.ts'
+
+/** Clock skew allowed (spec/03 §D.2). */
+const AGE_MAX_SECONDS = 300
+const FUTURE_MAX_SECONDS = 30
+/** Newest timestamps remembered, per peer and type. */
+const SEEN_MAX = 8192
+
+export type TrustEvent =
+  /** Deliver `message` to the peer's port 444; `type` tells what to do when that fails. */
+  | {
+      readonly type: 'send'
+      readonly peerId: number
+      readonly kind: HandshakeType
+      readonly message: Uint8Array
+      readonly text: string
+    }
+  | { readonly type: 'report'; readonly peerId: number }
+  | { readonly type: 'respond'; readonly peerId: number; readonly accept: boolean }
+  | { readonly type: 'revoke'; readonly peerId: number }
+  /** Learn the peer's key, then call `setPeerKey`. */
+  | { readonly type: 'lookup'; readonly peerId: number }
+  | { readonly type: 'drop-tunnel'; readonly peerId: number }
+  /** The store changed: write it to disk. */
+  | { readonly type: 'changed' }
+  | { readonly type: 'requested'; readonly peerId: number; readonly justification: string }
+  | { readonly type: 'established'; readonly peerId: number; readonly mutual: boolean }
+  | { readonly type: 'rejected'; readonly peerId: number; readonly reason: string }
+  | { readonly type: 'revoked'; readonly peerId: number }
+
+export type HandshakeVerdict = 'applied' | 'ignored' | 'invalid'
+
+export interface TrustManagerOptions {
+  readonly crypto: CryptoProvider
+  readonly identity: Identity
+  readonly nodeId: number
+  readonly store: TrustStore
+  /** Trust whoever asks, as `-trust-auto-approve` of later references. */
+  readonly autoApprove?: boolean
+}
+
+export class TrustManager {
+  readonly store: TrustStore
+  readonly #options: TrustManagerOptions
+  readonly #seen = new Map<string, number>()
+  #events: TrustEvent[] = []
+
+  constructor(options: TrustManagerOptions) {
+    this.#options = options
+    this.store = options.store
+  }
+
+  isTrusted(nodeId: number): boolean {
+    return this.store.getTrusted(nodeId) !== undefined
+  }
+
+  /** Pinned key of a trusted peer, base64. */
+  pinnedKey(nodeId: number): string | undefined {
+    const key = this.store.getTrusted(nodeId)?.publicKey
+    return key === '' ? undefined : key
+  }
+
+  /** @throws {UsageError} `ERR_INVALID_ARGUMENT` for a justification above 700 bytes. */
+  request(peerId: number, justification: string, unixSeconds: number): 'sent' | 'already_trusted' {
+    if (this.isTrusted(peerId)) return 'already_trusted'
+    this.#send(peerId, 'handshake_request', justification, unixSeconds)
+    this.store.addOutgoing({ nodeId: peerId, sentAt: unixSeconds })
+    this.#events.push({ type: 'changed' })
+    return 'sent'
+  }
+
+  /** @throws {SecurityError} `ERR_NOT_PENDING`. */
+  approve(peerId: number, unixSeconds: number): void {
+    const pending = this.#pendingOf(peerId)
+    this.#establish(peerId, pending.publicKey, false, unixSeconds)
+    this.#events.push({ type: 'respond', peerId, accept: true })
+    this.#send(peerId, 'handshake_accept', '', unixSeconds)
+  }
+
+  /** @throws {SecurityError} `ERR_NOT_PENDING`. */
+  reject(peerId: number, reason: string, unixSeconds: number): void {
+    this.#pendingOf(peerId)
+    this.#send(peerId, 'handshake_reject', reason, unixSeconds)
+    this.store.removePending(peerId)
+    this.#events.push({ type: 'changed' }, { type: 'respond', peerId, accept: false })
+  }
+
+  /** @throws {SecurityError} `ERR_NOT_TRUSTED`. */
+  revoke(peerId: number, unixSeconds: number): void {
+    if (!this.store.removeTrusted(peerId))
+      throw new SecurityError('ERR_NOT_TRUSTED', `node ${peerId} was not trusted`)
+    this.store.removePending(peerId)
+    this.#send(peerId, 'handshake_revoke', 'trust revoked', unixSeconds)
+    this.#events.push({ type: 'changed' }, { type: 'revoke', peerId }, { type: 'revoked', peerId })
+  }
+
+  /**
+   * A message from the authenticated tunnel peer `peerId` whose registered key is `peerKey`.
+   * `invalid` ones changed nothing and should be counted.
+   */
+  handleMessage(
+    message: HandshakeMessage,
+    peerId: number,
+    peerKey: Uint8Array,
+    unixSeconds: number,
+  ): HandshakeVerdict {
+    const { crypto, nodeId } = this.#options
+    if (message.nodeId !== peerId || peerId === nodeId) return 'invalid'
+    const age = unixSeconds - message.timestamp
+    if (age > AGE_MAX_SECONDS || age < -FUTURE_MAX_SECONDS) return 'invalid'
+    if (!verifyHandshakeMessage(crypto, message, nodeId, peerKey)) return 'invalid'
+    const seenKey = `${peerId}:${message.type}`
+    if (message.timestamp <= (this.#seen.get(seenKey) ?? -1)) return 'ignored'
+    this.#remember(seenKey, message.timestamp)
+    const key = toBase64(peerKey)
+    switch (message.type) {
+      case 'handshake_request':
+        return this.#handleRequest(peerId, key, message.justification, unixSeconds)
+      case 'handshake_accept':
+        return this.#handleAccept(peerId, key, unixSeconds)
+      case 'handshake_reject':
+        return this.#handleReject(peerId, message.reason)
+      case 'handshake_revoke':
+        return this.#handleRevoke(peerId)
+    }
+  }
+
+  /** A request the registry relayed: no key and no signature of the sender came with it. */
+  handlePolledRequest(peerId: number, justification: string, unixSeconds: number): void {
+    if (peerId === this.#options.nodeId) return
+    this.#handleRequest(peerId, '', justification, unixSeconds)
+  }
+
+  /** An answer the registry relayed; only counts while we asked (spec/03 §D.8). */
+  handlePolledResponse(peerId: number, accept: boolean, unixSeconds: number): void {
+    if (accept) this.#handleAccept(peerId, '', unixSeconds)
+    else this.#handleReject(peerId, '')
+  }
+
+  /** The registered key of a peer that was trusted without one: pinned from now on. */
+  setPeerKey(peerId: number, publicKey: string): void {
+    const record = this.store.getTrusted(peerId)
+    if (record === undefined || record.publicKey !== '') return
+    this.store.trust({ ...record, publicKey })
+    this.#events.push({ type: 'changed' })
+  }
+
+  pollEvent(): TrustEvent | undefined {
+    return this.#events.shift()
+  }
+
+  #handleRequest(peerId: number, key: string, text: string, unixSeconds: number): HandshakeVerdict {
+    const trusted = this.store.getTrusted(peerId)
+    if (trusted !== undefined) {
+      // It forgot, or never heard: say it again on both ways.
+      if (key !== '' && trusted.publicKey !== '' && trusted.publicKey !== key) return 'invalid'
+      this.#events.push({ type: 'respond', peerId, accept: true })
+      this.#send(peerId, 'handshake_accept', '', unixSeconds)
+      return 'applied'
+    }
+    if (this.store.hasOutgoing(peerId) || this.#options.autoApprove === true) {
+      this.#establish(peerId, key, this.store.hasOutgoing(peerId), unixSeconds)
+      this.#events.push({ type: 'respond', peerId, accept: true })
+      this.#send(peerId, 'handshake_accept', '', unixSeconds)
+      return 'applied'
+    }
+    const justification = cleanText(text)
+    const known = this.store.getPending(peerId)
+    if (known !== undefined && known.justification === justification && known.publicKey === key)
+      return 'ignored'
+    this.store.addPending({
+      nodeId: peerId,
+      publicKey: key !== '' ? key : (known?.publicKey ?? ''),
+      justification,
+      receivedAt: unixSeconds,
+    })
+    this.#events.push({ type: 'changed' })
+    if (known === undefined) this.#events.push({ type: 'requested', peerId, justification })
+    return 'applied'
+  }
+
+  #handleAccept(peerId: number, key: string, unixSeconds: number): HandshakeVerdict {
+    if (!this.store.hasOutgoing(peerId)) return 'ignored'
+    this.#establish(peerId, key, true, unixSeconds)
+    return 'applied'
+  }
+
+  #handleReject(peerId: number, reason: string): HandshakeVerdict {
+    if (!this.store.removeOutgoing(peerId)) return 'ignored'
+    this.#events.push({ type: 'changed' }, { type: 'rejected', peerId, reason: cleanText(reason) })
+    return 'applied'
+  }
+
+  #handleRevoke(peerId: number): HandshakeVerdict {
+    const had = this.store.removeTrusted(peerId)
+    if (!this.store.removePending(peerId) && !had) return 'ignored'
+    this.#events.push({ type: 'changed' })
+    if (had)
+      this.#events.push(
+        { type: 'revoke', peerId },
+        { type: 'drop-tunnel', peerId },
+        { type: 'revoked', peerId },
+      )
+    return 'applied'
+  }
+
+  #establish(peerId: number, publicKey: string, mutual: boolean, unixSeconds: number): void {
+    const record: TrustedRecord = {
+      nodeId: peerId,
+      publicKey,
+      approvedAt: unixSeconds,
+      mutual,
+      network: 0,
+    }
+    this.store.trust(record)
+    this.#events.push(
+      { type: 'changed' },
+      { type: 'report', peerId },
+      { type: 'established', peerId, mutual },
+    )
+    if (publicKey === '') this.#events.push({ type: 'lookup', peerId })
+  }
+
+  #send(peerId: number, kind: HandshakeType, text: string, unixSeconds: number): void {
+    const { identity, nodeId } = this.#options
+    const content = { type: kind, text, timestamp: unixSeconds }
+    const message = encodeHandshakeMessage(
+      createHandshakeMessage(identity, nodeId, peerId, content),
+    )
+    this.#events.push({ type: 'send', peerId, kind, message, text })
+  }
+
+  #pendingOf(peerId: number): PendingRecord {
+    const pending = this.store.getPending(peerId)
+    if (pending === undefined)
+      throw new SecurityError('ERR_NOT_PENDING', `no trust request of node ${peerId} is waiting`)
+    return pending
+  }
+
+  #remember(key: string, timestamp: number): void {
+    this.#seen.delete(key)
+    this.#seen.set(key, timestamp)
+    for (const oldest of this.#seen.keys()) {
+      if (this.#seen.size <= SEEN_MAX) return
+      this.#seen.delete(oldest)
+    }
+  }
+}
+
+/** No control characters, at most 1024 UTF-16 units: what a stranger writes is shown to people. */
+function cleanText(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is the point
+  return text.slice(0, 1024).replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, ' ')
+}
