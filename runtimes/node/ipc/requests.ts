@@ -1,0 +1,288 @@
+/**
+ * Requests that need no state of the client: each becomes one reply frame. What concerns ports,
+ * dials and streams is the session's.
+ */
+import { PilotError } from '../../../core/errors.ts'
+import { formatAddress } from '../../../core/wire/address.ts'
+import type { PilotNode } from '../../shared/api.ts'
+import { encodeEmptyReply, encodeError, encodeJsonReply } from './daemon-message.ts'
+import type { DriverMessage } from './driver-message.ts'
+import { requestErrorText } from './error-text.ts'
+import { type DaemonFacts, healthReply, type InfoCounters, infoReply } from './info-reply.ts'
+import { handleManaged } from './managed-reply.ts'
+import { OP } from './opcode.ts'
+
+export interface RequestContext {
+  readonly node: PilotNode
+  readonly facts: DaemonFacts
+  readonly counters: InfoCounters
+  /** Replaces the webhook target. Absent: SetWebhook is unknown to this daemon. */
+  readonly setWebhook?: (url: string) => Promise<void>
+  /** Replaces the identity's key. Absent: RotateKey is unknown to this daemon. */
+  readonly rotateKey?: () => Promise<Record<string, unknown>>
+}
+
+/** Messages `answer` takes. */
+export type PlainRequest = Exclude<
+  DriverMessage,
+  { readonly type: 'bind' | 'unbind' | 'dial' | 'send' | 'close' | 'send-to' | 'cancel' }
+>
+
+/** Longest wait for trust in one request (spec/06 §5.9). */
+const TRUST_WAIT_MAX_MS = 30_000
+/** How long SendToConfirm waits for a tunnel to the peer. */
+const CONFIRM_MS = 10_000
+
+/** The reply; never rejects. */
+export async function answer(message: PlainRequest, context: RequestContext): Promise<Uint8Array> {
+  const [label, work] = plan(message, context)
+  try {
+    return await work()
+  } catch (error) {
+    return encodeError(requestErrorText(error, label))
+  }
+}
+
+type Plan = readonly [label: string, work: () => Promise<Uint8Array> | Uint8Array]
+
+function plan(message: PlainRequest, context: RequestContext): Plan {
+  const { node } = context
+  switch (message.type) {
+    case 'info':
+      return [
+        'info',
+        () => encodeJsonReply(OP.infoOk, infoReply(node, context.facts, context.counters)),
+      ]
+    case 'health':
+      return ['health', () => encodeJsonReply(OP.healthOk, healthReply(node, context.counters))]
+    case 'resolve-hostname':
+      return [
+        'resolve_hostname',
+        async () =>
+          encodeJsonReply(
+            OP.resolveHostnameOk,
+            await node.registry.resolveHostname(message.hostname),
+          ),
+      ]
+    case 'set-hostname':
+      return [
+        'set_hostname',
+        async () => encodeJsonReply(OP.setHostnameOk, await node.setHostname(message.hostname)),
+      ]
+    case 'set-visibility':
+      return [
+        'set_visibility',
+        async () => encodeJsonReply(OP.setVisibilityOk, await node.setVisibility(message.isPublic)),
+      ]
+    case 'set-tags':
+      return [
+        'set_tags',
+        async () => encodeJsonReply(OP.setTagsOk, await node.setTags(message.tags)),
+      ]
+    case 'set-task-exec':
+      return [
+        'set_task_exec',
+        async () => encodeJsonReply(OP.setTaskExecOk, await node.setTaskExec(message.enabled)),
+      ]
+    case 'deregister':
+      return ['deregister', async () => encodeJsonReply(OP.deregisterOk, await node.deregister())]
+    case 'set-webhook': {
+      const { setWebhook } = context
+      if (setWebhook === undefined) return unknownCommand(OP.setWebhook)
+      return [
+        'set_webhook',
+        async () => {
+          await setWebhook(message.url)
+          return encodeJsonReply(OP.setWebhookOk, { webhook: message.url })
+        },
+      ]
+    }
+    case 'rotate-key': {
+      const { rotateKey } = context
+      if (rotateKey === undefined) return unknownCommand(OP.rotateKey)
+      return ['rotate_key', async () => encodeJsonReply(OP.rotateKeyOk, await rotateKey())]
+    }
+    case 'send-to-confirm':
+      return ['sendto', () => confirmDatagram(message, node)]
+    case 'managed':
+      return ['managed', () => handleManaged(message.sub, message.rest)]
+    case 'broadcast':
+      return unknownCommand(OP.broadcast)
+    case 'network-list':
+    case 'network-members':
+    case 'network-poll-invites':
+    case 'network-join':
+    case 'network-leave':
+    case 'network-invite':
+    case 'network-respond':
+      return networkPlan(message, node)
+    default:
+      return trustPlan(message, node)
+  }
+}
+
+type TrustRequest = Extract<PlainRequest, { readonly type: `trust-${string}` }>
+
+function trustPlan(message: TrustRequest, { trust }: PilotNode): Plan {
+  const reply = (value: Record<string, unknown>): Uint8Array =>
+    encodeJsonReply(OP.handshakeOk, value)
+  switch (message.type) {
+    case 'trust-request':
+      return [
+        'handshake request',
+        async () => {
+          const status = await trust.request(message.nodeId, message.justification)
+          return reply({
+            node_id: message.nodeId,
+            status: status === 'already_trusted' ? status : 'sent',
+            ...(status === 'relayed' && { relayed: true }),
+          })
+        },
+      ]
+    case 'trust-approve':
+      return [
+        'handshake approve',
+        async () => {
+          // Deviation: base says "approved" of any node; where nobody asked and nobody is trusted we say so.
+          if (!trust.isTrusted(message.nodeId) || isPending(trust, message.nodeId))
+            await trust.approve(message.nodeId)
+          return reply({ node_id: message.nodeId, status: 'approved' })
+        },
+      ]
+    case 'trust-reject':
+      return [
+        'handshake reject',
+        async () => {
+          if (isPending(trust, message.nodeId)) await trust.reject(message.nodeId, message.reason)
+          return reply({ node_id: message.nodeId, status: 'rejected' })
+        },
+      ]
+    case 'trust-revoke':
+      return [
+        'handshake revoke',
+        async () => {
+          try {
+            await trust.revoke(message.nodeId)
+          } catch (error) {
+            if (error instanceof PilotError && error.code === 'ERR_NOT_TRUSTED')
+              return encodeError(`handshake revoke: node ${message.nodeId} was not trusted`)
+            throw error
+          }
+          return reply({ node_id: message.nodeId, status: 'revoked' })
+        },
+      ]
+    case 'trust-wait':
+      return [
+        'handshake wait',
+        async () => {
+          const timeoutMs = Math.min(message.timeoutMs, TRUST_WAIT_MAX_MS)
+          const trusted = await trust.wait(message.nodeId, timeoutMs)
+          return reply({ node_id: message.nodeId, trusted })
+        },
+      ]
+    case 'trust-pending':
+      return [
+        'handshake pending',
+        () =>
+          reply({
+            pending: trust.pending().map((peer) => ({
+              node_id: peer.nodeId,
+              public_key: peer.publicKey,
+              justification: peer.justification,
+              received_at: peer.receivedAt,
+            })),
+          }),
+      ]
+    case 'trust-list':
+      return [
+        'handshake trusted',
+        () =>
+          reply({
+            trusted: trust.trusted().map((peer) => ({
+              node_id: peer.nodeId,
+              public_key: peer.publicKey,
+              approved_at: peer.approvedAt,
+              mutual: peer.mutual,
+              network: peer.network,
+            })),
+          }),
+      ]
+  }
+}
+
+type NetworkRequest = Extract<PlainRequest, { readonly type: `network-${string}` }>
+
+function networkPlan(message: NetworkRequest, node: PilotNode): Plan {
+  const ask = async (request: Record<string, unknown>): Promise<Uint8Array> =>
+    encodeJsonReply(OP.networkOk, await node.registry.request(request))
+  switch (message.type) {
+    case 'network-list':
+      return ['network list', () => ask({ type: 'list_networks' })]
+    case 'network-members':
+      return ['network members', () => ask({ type: 'list_nodes', network_id: message.network })]
+    case 'network-join':
+      return [
+        'network join',
+        () =>
+          ask({
+            type: 'join_network',
+            node_id: node.nodeId,
+            network_id: message.network,
+            token: message.token,
+          }),
+      ]
+    case 'network-leave':
+      return [
+        'network leave',
+        () => ask({ type: 'leave_network', node_id: node.nodeId, network_id: message.network }),
+      ]
+    default:
+      return unknownCommand(OP.network)
+  }
+}
+
+/** Succeeds once the datagram was queued towards a peer that has a tunnel. */
+async function confirmDatagram(
+  { to, data }: Extract<DriverMessage, { readonly type: 'send-to-confirm' }>,
+  node: PilotNode,
+): Promise<Uint8Array> {
+  const isUp = (): boolean =>
+    node
+      .peers()
+      .some((peer) => peer.nodeId === to.address.node && (peer.encrypted || !node.info().encrypt))
+  let stop = (): void => {}
+  const keyed = new Promise<void>((resolve, reject) => {
+    const off = node.on((event) => {
+      if (event.type === 'peer-keyed' && event.nodeId === to.address.node) resolve()
+    })
+    const timer = setTimeout(
+      () =>
+        reject(
+          new PilotError('ERR_TIMEOUT', `no tunnel to ${formatAddress(to.address)} within 10s`),
+        ),
+      CONFIRM_MS,
+    )
+    stop = () => {
+      off()
+      clearTimeout(timer)
+    }
+  })
+  keyed.catch(() => {})
+  try {
+    node.sendDatagram(to, data)
+    if (!isUp()) await keyed
+    return encodeEmptyReply(OP.sendToOk)
+  } finally {
+    stop()
+  }
+}
+
+function isPending(trust: PilotNode['trust'], nodeId: number): boolean {
+  return trust.pending().some((peer) => peer.nodeId === nodeId)
+}
+
+/** A request this daemon has no means for is refused as an unknown one, which drivers understand. */
+function unknownCommand(opcode: number): Plan {
+  const digits = opcode.toString(16).toUpperCase().padStart(2, '0')
+  return ['', () => encodeError(`unknown command: 0x${digits}`)]
+}

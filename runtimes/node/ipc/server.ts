@@ -1,0 +1,121 @@
+/** The daemon's Unix socket: accepts drivers and routes between them and one node (spec/06). */
+import { createServer, type Server, type Socket } from 'node:net'
+import type { PilotNode } from '../../shared/api.ts'
+import { ClientSession, type SessionHost } from './client-session.ts'
+import type { ClientStream } from './client-stream.ts'
+import type { DaemonFacts } from './info-reply.ts'
+import type { RequestContext } from './requests.ts'
+import { listenOnSocket } from './socket-file.ts'
+
+/** More are closed at once (spec/06 §9). */
+const CLIENTS_MAX = 1024
+
+/** A built-in service that gives way to a driver that binds its port. */
+export interface LentPort {
+  readonly port: number
+  release(): void
+  restore(): void
+}
+
+export interface IpcServerOptions
+  extends Pick<RequestContext, 'node' | 'facts' | 'setWebhook' | 'rotateKey'> {
+  readonly socketPath: string
+  readonly lentPorts?: readonly LentPort[]
+  /** A client above its high-water mark is dropped after this long without progress. Default 10 000. */
+  readonly stallMs?: number
+}
+
+export class IpcServer implements AsyncDisposable {
+  readonly #options: IpcServerOptions
+  readonly #server: Server
+  readonly #sessions = new Set<ClientSession>()
+  readonly #streams = new Map<number, { stream: ClientStream; session: ClientSession }>()
+  readonly #host: SessionHost
+  readonly #unsubscribe: () => void
+  #acceptDrops = 0
+  #isClosed = false
+
+  private constructor(options: IpcServerOptions) {
+    this.#options = options
+    this.#host = this.#createHost(options)
+    this.#server = createServer((socket) => this.#onClient(socket))
+    this.#unsubscribe = options.node.onDatagram((datagram) => {
+      for (const session of this.#sessions) session.pushDatagram(datagram)
+    })
+  }
+
+  /** @throws {StorageError} and {UsageError} of `listenOnSocket`. */
+  static async listen(options: IpcServerOptions): Promise<IpcServer> {
+    const server = new IpcServer(options)
+    try {
+      await listenOnSocket(server.#server, options.socketPath)
+    } catch (error) {
+      server.#unsubscribe()
+      throw error
+    }
+    // After `listen` a server reports only failing accepts (no descriptors left): the next may work.
+    server.#server.on('error', () => {})
+    return server
+  }
+
+  get socketPath(): string {
+    return this.#options.socketPath
+  }
+
+  get clients(): number {
+    return this.#sessions.size
+  }
+
+  /** Drivers see the end of the socket; the path is removed. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#unsubscribe()
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    for (const session of [...this.#sessions]) session.close()
+    await closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #onClient(socket: Socket): void {
+    if (this.#isClosed || this.#sessions.size >= CLIENTS_MAX) {
+      socket.on('error', () => {})
+      socket.destroy()
+      return
+    }
+    this.#sessions.add(new ClientSession(this.#host, socket))
+  }
+
+  #createHost({ node, facts, setWebhook, rotateKey, stallMs, lentPorts }: IpcServerOptions) {
+    const lent = new Map((lentPorts ?? []).map((one) => [one.port, one]))
+    const server = this
+    return {
+      node,
+      facts,
+      counters: {
+        get acceptQueueDrops(): number {
+          return server.#acceptDrops
+        },
+      },
+      ...(setWebhook !== undefined && { setWebhook }),
+      ...(rotateKey !== undefined && { rotateKey }),
+      ...(stallMs !== undefined && { stallMs }),
+      lendPort: (port) => lent.get(port)?.release(),
+      returnPort: (port) => {
+        if (!server.#isClosed) lent.get(port)?.restore()
+      },
+      findStream: (id) => server.#streams.get(id),
+      adoptStream: (stream, session) => server.#streams.set(stream.id, { stream, session }),
+      forgetStream: (stream) => server.#streams.delete(stream.id),
+      countAcceptDrop: () => {
+        server.#acceptDrops++
+      },
+      sessionClosed: (session) => server.#sessions.delete(session),
+    } satisfies SessionHost
+  }
+}
+
+export type { DaemonFacts, PilotNode }
