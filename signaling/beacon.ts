@@ -1,0 +1,301 @@
+/**
+ * The beacon (spec/02) as a machine: tells nodes their public endpoint, introduces them for hole punching,
+ * relays frames and gossips with peer beacons. Nothing it sends is larger than what it was sent, but for
+ * the 3 to 15 bytes of an endpoint.
+ */
+import { viewOf } from '../core/bytes.ts'
+import { WireError } from '../core/errors.ts'
+import { type Endpoint, type Instant, sameEndpoint } from '../core/machine.ts'
+import {
+  BEACON_TYPE,
+  decodeBeaconMessage,
+  encodeBeaconMessage,
+  RELAY_OVERHEAD_BYTES,
+} from '../core/wire/beacon-message.ts'
+import { BeaconGossip } from './beacon-gossip.ts'
+import { type BeaconNode, BeaconNodes, type RegisteredIp } from './beacon-nodes.ts'
+import {
+  BEACON_QUEUE_MAX,
+  type BeaconLimits,
+  DEFAULT_BEACON_LIMITS,
+  GOSSIP_IDS_MAX,
+  GOSSIP_INTERVAL_MS,
+  SWEEP_INTERVAL_MS,
+} from './limits.ts'
+import { rateKey } from './request-fields.ts'
+import { TokenBuckets } from './token-buckets.ts'
+
+export interface BeaconOptions {
+  /** Own id in gossip; 0 stands alone. Default 0. */
+  readonly beaconId?: number
+  /** Peer beacons, by the exact endpoint they send from. Default none. */
+  readonly peers?: readonly Endpoint[]
+  readonly limits?: Partial<BeaconLimits>
+  /** The registry's view, when it runs in the same process. */
+  readonly registeredIp?: RegisteredIp
+}
+
+export interface BeaconTransmit {
+  readonly to: Endpoint
+  readonly datagram: Uint8Array
+}
+
+/** Totals since the start. */
+export interface BeaconCounters {
+  discovers: number
+  punches: number
+  relayedFrames: number
+  relayedBytes: number
+  /** Dropped datagrams by reason. */
+  readonly drops: {
+    malformed: number
+    unknownType: number
+    rateLimited: number
+    senderNotRegistered: number
+    destinationUnknown: number
+    notAllowed: number
+    queueFull: number
+  }
+}
+
+export class Beacon {
+  readonly #beaconId: number
+  readonly #limits: BeaconLimits
+  readonly #nodes: BeaconNodes
+  readonly #gossip: BeaconGossip
+  readonly #discovers: TokenBuckets<string>
+  readonly #punches: TokenBuckets<string>
+  readonly counters: BeaconCounters = {
+    discovers: 0,
+    punches: 0,
+    relayedFrames: 0,
+    relayedBytes: 0,
+    drops: {
+      malformed: 0,
+      unknownType: 0,
+      rateLimited: 0,
+      senderNotRegistered: 0,
+      destinationUnknown: 0,
+      notAllowed: 0,
+      queueFull: 0,
+    },
+  }
+  /** One queue for everything, first in, first out: relayed frames never overtake each other. */
+  #queue: BeaconTransmit[] = []
+  #queueHead = 0
+  #gossipAt: Instant
+  #sweepAt: Instant
+
+  constructor(options: BeaconOptions, now: Instant) {
+    this.#beaconId = options.beaconId ?? 0
+    this.#limits = { ...DEFAULT_BEACON_LIMITS, ...options.limits }
+    const limits = this.#limits
+    this.#nodes = new BeaconNodes(limits, options.registeredIp ?? (() => undefined))
+    this.#gossip = new BeaconGossip(options.peers ?? [])
+    this.#discovers = new TokenBuckets({
+      burst: limits.discoverBurst,
+      perSecond: limits.discoversPerSecond,
+    })
+    this.#punches = new TokenBuckets({
+      burst: limits.punchBurst,
+      perSecond: limits.punchesPerSecond,
+    })
+    this.#gossipAt = now + GOSSIP_INTERVAL_MS
+    this.#sweepAt = now + SWEEP_INTERVAL_MS
+  }
+
+  /** Nodes registered here. */
+  get nodeCount(): number {
+    return this.#nodes.size
+  }
+
+  /** Nodes that peer beacons hold. */
+  get peerNodeCount(): number {
+    return this.#gossip.nodeCount
+  }
+
+  /** The datagram becomes the beacon's: a relayed frame is rewritten in it and sent from it. */
+  handleDatagram(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+    switch (datagram[0]) {
+      case BEACON_TYPE.relay:
+        this.#relay(datagram, from, now)
+        break
+      case BEACON_TYPE.discover:
+      case BEACON_TYPE.discoverEx:
+        this.#discover(datagram, from, now)
+        break
+      case BEACON_TYPE.punchRequest:
+        this.#punch(datagram, from, now)
+        break
+      case BEACON_TYPE.sync:
+        this.#sync(datagram, from, now)
+        break
+      default:
+        this.counters.drops.unknownType++
+    }
+  }
+
+  handleTimeout(now: Instant): void {
+    if (now >= this.#sweepAt) {
+      this.#sweepAt = now + SWEEP_INTERVAL_MS
+      this.#nodes.sweep(now)
+      this.#discovers.sweep(now)
+      this.#punches.sweep(now)
+    }
+    if (now >= this.#gossipAt) {
+      this.#gossipAt = now + GOSSIP_INTERVAL_MS
+      this.#gossip.sweep(now)
+      this.#sendGossip()
+    }
+  }
+
+  pollTimeout(): Instant {
+    return this.#gossip.peers.length === 0 ? this.#sweepAt : Math.min(this.#sweepAt, this.#gossipAt)
+  }
+
+  pollTransmit(): BeaconTransmit | undefined {
+    const transmit = this.#queue[this.#queueHead]
+    if (transmit === undefined) {
+      if (this.#queueHead > 0) {
+        this.#queue = []
+        this.#queueHead = 0
+      }
+      return undefined
+    }
+    this.#queueHead++
+    if (this.#queueHead >= BEACON_QUEUE_MAX) {
+      this.#queue = this.#queue.slice(this.#queueHead)
+      this.#queueHead = 0
+    }
+    return transmit
+  }
+
+  /**
+   * Own nodes first, then the peer that announced the node (spec/02 §2.5). Deviation: only from an endpoint
+   * at which the claimed sender is registered, or from a peer beacon; what a peer sent goes no further than
+   * to an own node.
+   */
+  #relay(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+    const { counters } = this
+    if (datagram.length < RELAY_OVERHEAD_BYTES) {
+      counters.drops.malformed++
+      return
+    }
+    const view = viewOf(datagram)
+    const sender = this.#nodes.get(view.getUint32(1))
+    const isOwn = sender !== undefined && sameEndpoint(sender.endpoint, from)
+    if (!isOwn && !this.#gossip.isPeer(from)) {
+      counters.drops.senderNotRegistered++
+      return
+    }
+    if (isOwn && !this.#spend(sender, now)) {
+      counters.drops.rateLimited++
+      return
+    }
+    const destinationId = view.getUint32(5)
+    const destination = this.#nodes.get(destinationId)
+    const to = destination?.endpoint ?? (isOwn ? this.#gossip.find(destinationId) : undefined)
+    if (to === undefined) {
+      counters.drops.destinationUnknown++
+      return
+    }
+    counters.relayedFrames++
+    counters.relayedBytes += datagram.length - RELAY_OVERHEAD_BYTES
+    if (destination === undefined) this.#send(to, datagram)
+    else if (destination.isExtended) {
+      datagram[0] = BEACON_TYPE.relayDeliverDest
+      this.#send(to, datagram)
+    } else {
+      // In place: type(1) sender(4) ends where the frame begins, at byte 9.
+      datagram.copyWithin(5, 1, 5)
+      datagram[4] = BEACON_TYPE.relayDeliver
+      this.#send(to, datagram.subarray(4))
+    }
+  }
+
+  #discover(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+    const message = this.#decode(datagram)
+    if (message?.type !== 'discover') return
+    if (!this.#discovers.take(rateKey(from.address), now)) {
+      this.counters.drops.rateLimited++
+      return
+    }
+    this.counters.discovers++
+    const { nodeId, extended } = message
+    if (nodeId !== 0 && this.#nodes.enter(nodeId, from, now, extended === true) === undefined)
+      this.counters.drops.notAllowed++
+    this.#send(from, encodeBeaconMessage({ type: 'discover-reply', endpoint: from }))
+  }
+
+  #punch(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+    const message = this.#decode(datagram)
+    if (message?.type !== 'punch-request') return
+    if (!this.#punches.take(rateKey(from.address), now)) {
+      this.counters.drops.rateLimited++
+      return
+    }
+    const requester = this.#nodes.enter(message.requesterId, from, now, undefined)
+    if (requester === undefined) {
+      this.counters.drops.notAllowed++
+      return
+    }
+    const target = this.#nodes.get(message.targetId)
+    if (target === undefined) {
+      this.counters.drops.destinationUnknown++
+      return
+    }
+    this.counters.punches++
+    const { endpoint } = target
+    this.#send(from, encodeBeaconMessage({ type: 'punch-command', endpoint }))
+    this.#send(endpoint, encodeBeaconMessage({ type: 'punch-command', endpoint: from }))
+  }
+
+  #sync(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+    if (!this.#gossip.isPeer(from)) {
+      this.counters.drops.notAllowed++
+      return
+    }
+    const message = this.#decode(datagram)
+    if (message?.type === 'sync') this.#gossip.hear(from, message.nodeIds, now)
+  }
+
+  /** Above 16 375 nodes the ones that registered last are named: more would not fit one datagram. */
+  #sendGossip(): void {
+    const { peers } = this.#gossip
+    if (peers.length === 0) return
+    const skip = Math.max(0, this.#nodes.size - GOSSIP_IDS_MAX)
+    const datagram = encodeBeaconMessage({
+      type: 'sync',
+      beaconId: this.#beaconId,
+      nodeIds: [...this.#nodes.ids()].slice(skip),
+    })
+    for (const peer of peers) this.#send(peer, datagram)
+  }
+
+  #decode(datagram: Uint8Array): ReturnType<typeof decodeBeaconMessage> | undefined {
+    try {
+      return decodeBeaconMessage(datagram)
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error
+      this.counters.drops.malformed++
+      return undefined
+    }
+  }
+
+  #spend(node: BeaconNode, now: Instant): boolean {
+    const rate = this.#limits.relaysPerSecond
+    node.tokens = Math.min(rate, node.tokens + ((now - node.tokensAt) * rate) / 1000)
+    node.tokensAt = now
+    if (node.tokens < 1) return false
+    node.tokens--
+    return true
+  }
+
+  #send(to: Endpoint, datagram: Uint8Array): void {
+    if (this.#queue.length - this.#queueHead >= BEACON_QUEUE_MAX) {
+      this.counters.drops.queueFull++
+      return
+    }
+    this.#queue.push({ to, datagram })
+  }
+}

@@ -1,0 +1,125 @@
+/** Every cap and rate of the rendezvous server, with the section that asks for it; ours where none is named. */
+
+/** Rates and caps an operator or a test may change; `DEFAULT_REGISTRY_LIMITS` holds the defaults. */
+export interface RegistryLimits {
+  /** Registrations per source IP and minute, also the burst (spec/04 §13). */
+  readonly registrationsPerMinute: number
+  /** Requests per source IP: burst and refill per second (spec/04 §22 W17). */
+  readonly requestBurst: number
+  readonly requestsPerSecond: number
+  /** Authenticated requests per node: burst and refill per second (spec/04 §22 W17). */
+  readonly nodeRequestBurst: number
+  readonly nodeRequestsPerSecond: number
+  /** Score updates per source IP: burst and refill per second (spec/04 §22 W11). */
+  readonly poloBurst: number
+  readonly poloPerSecond: number
+  /** Identities, live or not: an id is never given away, so this bounds memory and the store. */
+  readonly nodesMax: number
+}
+
+export const DEFAULT_REGISTRY_LIMITS: RegistryLimits = {
+  registrationsPerMinute: 10,
+  requestBurst: 2000,
+  requestsPerSecond: 200,
+  nodeRequestBurst: 300,
+  nodeRequestsPerSecond: 20,
+  poloBurst: 60,
+  poloPerSecond: 1,
+  nodesMax: 1_000_000,
+}
+
+/** A request with a wrong signature costs its source this many requests. */
+export const BAD_SIGNATURE_COST = 10
+/** Deregistrations per node: burst and refill per second (spec/04 §22 W5). */
+export const DEREGISTER_BURST = 5
+export const DEREGISTER_PER_SECOND = 0.1
+/** Sources or nodes with a rate bucket; beyond it the least recently made one is forgotten. */
+export const RATE_KEYS_MAX = 100_000
+
+/** A node not seen for this long is removed (spec/04 §14). */
+export const STALE_AFTER_MS = 180_000
+/** How often stale nodes, beacons and old inbox entries are looked for (spec/04 §14). */
+export const SWEEP_INTERVAL_MS = 60_000
+
+/** Bytes of an owner text; longer ones are cut. */
+export const OWNER_BYTES_MAX = 320
+/** Bytes of a justification; longer ones are cut (spec/04 §22 W15). */
+export const JUSTIFICATION_BYTES_MAX = 1024
+/** Requests, and responses, waiting per node (spec/04 §9.2, §22 W15). */
+export const INBOX_MAX = 100
+/** How long inbox entries and the memory of relayed requests live, in seconds (spec/04 §22 W8, W10). */
+export const HANDSHAKE_LIFETIME_SECONDS: number = 7 * 24 * 3600
+/** Remembered relayed requests per target; the oldest is forgotten. */
+export const RELAYED_MAX = 1000
+/** Bytes of the entries in one poll answer, at most (spec/04 §22 W15); the rest comes with the next poll. */
+export const POLL_BYTES_MAX: number = 192 * 1024
+
+/** Nodes that one node may have given consent to by asking, accepting or reporting trust. */
+export const CONSENTS_MAX = 4096
+/** Nodes that one node may have given consent to by resolving them; the oldest is forgotten. */
+export const RESOLVE_CONSENTS_MAX = 1024
+
+/** A beacon is listed for this long after it registered (spec/04 §11). */
+export const BEACON_LIFETIME_MS = 60_000
+export const BEACONS_MAX = 256
+
+/** Scores stay within plus and minus this, one update within plus and minus the other (spec/04 §22 W11). */
+export const POLO_SCORE_MAX = 1_000_000
+export const POLO_DELTA_MAX = 100
+
+/** Registrations waiting for proof, and nodes proven, per connection. */
+export const PENDING_REGISTRATIONS_MAX = 16
+export const PROVEN_MAX = 1024
+
+/** Nodes and edges in `/api/stats`. */
+export const STATS_NODES_MAX = 10_000
+export const STATS_EDGES_MAX = 20_000
+
+export interface BeaconLimits {
+  /** Nodes in the table (spec/02 §3); beyond it new ones are answered but not entered. */
+  readonly nodesMax: number
+  /** Nodes per source IP address. */
+  readonly nodesPerSourceMax: number
+  /** Discover messages per source IP: burst and refill per second. */
+  readonly discoverBurst: number
+  readonly discoversPerSecond: number
+  /** Punch requests per source IP: burst and refill per second. */
+  readonly punchBurst: number
+  readonly punchesPerSecond: number
+  /** Frames relayed per node: refill per second, also the burst (spec/02 §3). */
+  readonly relaysPerSecond: number
+}
+
+export const DEFAULT_BEACON_LIMITS: BeaconLimits = {
+  nodesMax: 100_000,
+  nodesPerSourceMax: 4096,
+  discoverBurst: 500,
+  discoversPerSecond: 100,
+  punchBurst: 50,
+  punchesPerSecond: 10,
+  relaysPerSecond: 20_000,
+}
+
+/** Beacon entries live this long after the last discover or punch request (spec/02 §3). */
+export const BEACON_ENTRY_LIFETIME_MS = 600_000
+/** A node id moves to another endpoint at most this often (spec/02 §3). */
+export const ENDPOINT_CHANGE_INTERVAL_MS = 30_000
+/** An entry whose IP the registry confirms yields to an unconfirmed one after this much silence. */
+export const CONFIRMED_SILENCE_MS = 60_000
+export const GOSSIP_INTERVAL_MS = 10_000
+/** What a peer beacon announced is believed this long (spec/02 §2.6). */
+export const GOSSIP_LIFETIME_MS = 90_000
+/** Ids that fit one datagram (spec/02 §2.6). */
+export const GOSSIP_IDS_MAX = 16_375
+/** Datagrams that wait for the socket; the newest is dropped. */
+export const BEACON_QUEUE_MAX = 4096
+
+/** TCP connections of the registry: all, per source IP, and bytes of unfinished frames of all (spec/04 §22 W14). */
+export const CONNECTIONS_MAX = 20_000
+export const CONNECTIONS_PER_SOURCE_MAX = 1024
+export const UNFINISHED_BYTES_MAX: number = 256 * 1024 * 1024
+/** Silence after which a connection is closed, and time to finish a frame that began (spec/04 §2, §22 W14). */
+export const IDLE_MS = 300_000
+export const FRAME_MS = 30_000
+/** Unread answers of one connection: above it no more requests are read. */
+export const UNSENT_BYTES_MAX: number = 1024 * 1024

@@ -1,0 +1,138 @@
+/** `register` (spec/04 §8.1): who gets which id, and which unsigned registration may move a node. */
+import { type Address, formatAddress } from '../core/wire/address.ts'
+import { registerChallenge } from '../core/wire/registry-challenge.ts'
+import type { RegistryMessage } from '../core/wire/registry-message.ts'
+import { OWNER_BYTES_MAX, STALE_AFTER_MS } from './limits.ts'
+import type { NodeRecord } from './node-table.ts'
+import { Refusal, type RegistryDesk, type RegistryRequest, refuse } from './registry-desk.ts'
+import {
+  cutBytes,
+  type PublicKey,
+  parsePublicKey,
+  registeredEndpoint,
+  stringField,
+} from './request-fields.ts'
+import { hostnameProblem } from './validation.ts'
+
+export function register(desk: RegistryDesk, request: RegistryRequest): RegistryMessage {
+  const { message, connection, now } = request
+  const keyText = stringField(message, 'public_key')
+  const known = desk.nodes.byKey(keyText)
+  // Every attempt costs a token, a known key passes without one (spec/04 §13).
+  if (!desk.registrations.take(connection.rateKey, now.at) && known === undefined)
+    return refuse(`rate limited: too many registrations from ${connection.source.address}`)
+  if (keyText === '') return refuse('registration requires public_key')
+  const key = parsePublicKey(keyText)
+  if (key === undefined) return refuse('invalid public key: need base64 of 32 bytes')
+
+  const listenAddr = stringField(message, 'listen_addr')
+  const isSigned = stringField(message, 'signature') !== ''
+  if (isSigned) {
+    const refusal = desk.verify(request, key.bytes, registerChallenge(listenAddr, keyText))
+    if (refusal !== undefined) return refusal.reply
+  } else if (known?.signsRegistration === true)
+    return refuse(`node ${known.id}: unsigned registration cannot modify a signature-verified key`)
+
+  const hostname = stringField(message, 'hostname')
+  const hostnameError = hostname === '' ? undefined : hostnameProblem(hostname)
+  const wanted = hostnameError === undefined ? hostname : ''
+  const endpoint = registeredEndpoint(listenAddr, connection.source)
+  const owner = cutBytes(stringField(message, 'owner'), OWNER_BYTES_MAX)
+
+  if (known !== undefined && needsProof(known, request)) {
+    connection.holdRegistration(known.id, { endpoint, hostname: wanted })
+    return answer(known.id, keyText, undefined, hostnameError)
+  }
+  const placed = place(desk, request, { known, key, owner, endpoint, isSigned })
+  if (placed instanceof Refusal) return placed.reply
+  const node = wanted === '' ? placed : claimHostname(desk, placed, wanted)
+  return answer(
+    node.id,
+    keyText,
+    wanted !== '' && node.hostname === wanted ? wanted : undefined,
+    hostnameError,
+  )
+}
+
+/**
+ * Deviation (spec/04 §22 W3, 05 §24 L11): a node that authenticated lately is moved to another address only
+ * after this connection has proven its key, since a registration, signed or not, can be made by anyone who
+ * saw one. Real daemons prove themselves with their next request.
+ */
+function needsProof(node: NodeRecord, { connection, now }: RegistryRequest): boolean {
+  return (
+    node.isLive &&
+    node.authenticatedAt !== undefined &&
+    now.at - node.authenticatedAt < STALE_AFTER_MS &&
+    node.sourceIp !== connection.source.address &&
+    !connection.hasProven(node)
+  )
+}
+
+interface Registration {
+  readonly known: NodeRecord | undefined
+  readonly key: PublicKey
+  readonly owner: string
+  readonly endpoint: string
+  readonly isSigned: boolean
+}
+
+function place(
+  desk: RegistryDesk,
+  { connection, now }: RegistryRequest,
+  { known, key, owner, endpoint, isSigned }: Registration,
+): NodeRecord | Refusal {
+  const { nodes } = desk
+  if (known !== undefined) {
+    let node = known
+    if (!node.isLive) node = nodes.revive(node, endpoint, now.at)
+    else if (node.endpoint !== endpoint) node = nodes.change(node, { endpoint })
+    node.lastSeenAt = now.at
+    // Deviation (W1): an owner is believed when the record is made, later only from who has the key.
+    if (node.owner === '' && owner !== '' && (isSigned || connection.hasProven(node)))
+      node = nodes.change(node, { owner })
+    if (isSigned && !node.signsRegistration) node = nodes.change(node, { signsRegistration: true })
+    return node
+  }
+  // Deviation (W1): the owner text never moves the id of a live node, and of an offline one only if the
+  // operator allows it; the id's old key is forgotten then (W2).
+  const recovered =
+    desk.options.allowOwnerRecovery === true && owner !== '' ? nodes.byOwner(owner) : undefined
+  if (recovered !== undefined && !recovered.isLive) {
+    const node = nodes.revive(nodes.rekey(recovered, key), endpoint, now.at)
+    return isSigned ? nodes.change(node, { signsRegistration: true }) : node
+  }
+  if (nodes.size >= desk.limits.nodesMax) return new Refusal('registry full')
+  const node = nodes.create(key, owner, endpoint, now.at)
+  if (node === undefined) return new Refusal('node ID space exhausted')
+  return isSigned ? nodes.change(node, { signsRegistration: true }) : node
+}
+
+/** A name that another node has is silently not set (spec/04 §8.1). */
+function claimHostname(desk: RegistryDesk, node: NodeRecord, hostname: string): NodeRecord {
+  const holder = desk.nodes.byHostname(hostname)
+  if (holder !== undefined) return holder.id === node.id ? holder : node
+  return desk.nodes.change(node, { hostname })
+}
+
+function answer(
+  nodeId: number,
+  keyText: string,
+  hostname: string | undefined,
+  hostnameError: string | undefined,
+): RegistryMessage {
+  return {
+    type: 'register_ok',
+    node_id: nodeId,
+    network_id: 0,
+    address: backboneAddress(nodeId),
+    public_key: keyText,
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(hostnameError === undefined ? {} : { hostname_error: hostnameError }),
+  }
+}
+
+/** Text of the node's address in network 0. */
+export function backboneAddress(nodeId: number): string {
+  return formatAddress({ network: 0, node: nodeId } satisfies Address)
+}

@@ -1,0 +1,102 @@
+/**
+ * The registry (spec/04) as a machine: one request in, one answer out. It opens no sockets and reads no
+ * clock. Changes go to the store's pending list; whoever sends the answers commits first.
+ */
+import type { Instant } from '../core/machine.ts'
+import type { RegistryMessage } from '../core/wire/registry-message.ts'
+import { DIRECTORY_OPERATIONS } from './directory-operations.ts'
+import { STALE_AFTER_MS, SWEEP_INTERVAL_MS } from './limits.ts'
+import { NODE_OPERATIONS } from './node-operations.ts'
+import { register } from './register-operation.ts'
+import type { RegistryConnection } from './registry-connection.ts'
+import {
+  type Operation,
+  RegistryDesk,
+  type RegistryNow,
+  type RegistryOptions,
+  refuse,
+} from './registry-desk.ts'
+import { quoted, stringField } from './request-fields.ts'
+import { TRUST_OPERATIONS } from './trust-operations.ts'
+
+export type { RegistryNow, RegistryOptions } from './registry-desk.ts'
+
+const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
+  ['register', register],
+  ...Object.entries(NODE_OPERATIONS),
+  ...Object.entries(TRUST_OPERATIONS),
+  ...Object.entries(DIRECTORY_OPERATIONS),
+])
+
+/** Request types this registry knows, for counters: any other type counts as one. */
+export const REGISTRY_REQUEST_TYPES: readonly string[] = [
+  ...OPERATIONS.keys(),
+  'subscribe_replication',
+]
+
+export interface RegistryAnswer {
+  readonly reply: RegistryMessage
+  /** The connection is closed after the answer. */
+  readonly close: boolean
+}
+
+export class Registry {
+  readonly #desk: RegistryDesk
+  #sweepAt: Instant
+
+  /** @throws {StorageError} what the store's `load` throws. */
+  constructor(options: RegistryOptions, now: RegistryNow) {
+    this.#desk = new RegistryDesk(options, now)
+    this.#sweepAt = now.at + SWEEP_INTERVAL_MS
+  }
+
+  /** The tables, to be read by statistics. */
+  get desk(): RegistryDesk {
+    return this.#desk
+  }
+
+  /** Never throws, whatever the message holds. */
+  handle(
+    message: RegistryMessage,
+    connection: RegistryConnection,
+    now: RegistryNow,
+  ): RegistryAnswer {
+    const desk = this.#desk
+    for (const nodeId of connection.polled) desk.inbox.acknowledge(nodeId, connection)
+    connection.polled.clear()
+    if (!desk.requests.take(connection.rateKey, now.at))
+      return keep(refuse(`rate limited: too many requests from ${connection.source.address}`))
+    const type = stringField(message, 'type')
+    if (type === 'subscribe_replication')
+      return { reply: refuse('replication not configured'), close: true }
+    const operation = OPERATIONS.get(type)
+    if (operation === undefined) return keep(refuse(`unknown message type: ${quoted(type)}`))
+    return keep(operation(desk, { message, connection, now }))
+  }
+
+  /** Removes nodes not seen for 180 s and whatever else has expired. */
+  handleTimeout(now: RegistryNow): void {
+    if (now.at < this.#sweepAt) return
+    this.#sweepAt = now.at + SWEEP_INTERVAL_MS
+    const desk = this.#desk
+    const stale = [...desk.nodes.liveNodes()].filter(
+      (node) => now.at - node.lastSeenAt >= STALE_AFTER_MS,
+    )
+    for (const node of stale) desk.nodes.remove(node)
+    desk.inbox.sweep(now.unixSeconds)
+    desk.beacons.sweep(now.at)
+    desk.registrations.sweep(now.at)
+    desk.requests.sweep(now.at)
+    desk.nodeRequests.sweep(now.at)
+    desk.deregistrations.sweep(now.at)
+    desk.scoreUpdates.sweep(now.at)
+  }
+
+  pollTimeout(): Instant {
+    return this.#sweepAt
+  }
+}
+
+function keep(reply: RegistryMessage): RegistryAnswer {
+  return { reply, close: false }
+}

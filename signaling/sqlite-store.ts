@@ -1,0 +1,363 @@
+/**
+ * The registry's state in one SQLite file: WAL, every commit synced before it returns. The file is ours
+ * alone while it is open. What cannot be believed is refused and left as it is (spec/04 §22 W19 to W22, W26).
+ */
+import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { StorageError } from '../core/errors.ts'
+import { BROADCAST_NODE } from '../core/wire/address.ts'
+import type {
+  ConsentKind,
+  RegistryStore,
+  StoredConsent,
+  StoredNode,
+  StoredRelayed,
+  StoredRequest,
+  StoredResponse,
+  StoredState,
+} from './registry-store.ts'
+import { parseEndpoint, parsePublicKey } from './request-fields.ts'
+import { hostnameProblem, parseTags } from './validation.ts'
+
+/** "PLTR" in the file's application id: a SQLite file of another program is not taken for ours. */
+const APPLICATION_ID = 0x504c5452
+const SCHEMA_VERSION = 1
+
+const SCHEMA = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE nodes (
+  id INTEGER PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, endpoint TEXT NOT NULL,
+  is_live INTEGER NOT NULL, is_public INTEGER NOT NULL, hostname TEXT NOT NULL, tags TEXT NOT NULL,
+  polo_score INTEGER NOT NULL, task_exec INTEGER NOT NULL, signs_registration INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pairs (low INTEGER, high INTEGER, PRIMARY KEY (low, high)) STRICT, WITHOUT ROWID;
+CREATE TABLE consents (
+  giver INTEGER, receiver INTEGER, kind TEXT NOT NULL, PRIMARY KEY (giver, receiver)
+) STRICT;
+CREATE TABLE requests (
+  target INTEGER, sender INTEGER, justification TEXT NOT NULL, unix_seconds INTEGER NOT NULL,
+  PRIMARY KEY (target, sender)
+) STRICT;
+CREATE TABLE responses (
+  target INTEGER, sender INTEGER, accept INTEGER NOT NULL, unix_seconds INTEGER NOT NULL,
+  PRIMARY KEY (target, sender)
+) STRICT;
+CREATE TABLE relayed (
+  target INTEGER, sender INTEGER, unix_seconds INTEGER NOT NULL, PRIMARY KEY (target, sender)
+) STRICT;
+`
+
+const SQL = {
+  nextNodeId: "INSERT OR REPLACE INTO meta VALUES ('next_node_id', ?)",
+  // Not OR REPLACE: a key that is another node's must fail, not delete that node.
+  node: `INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+    public_key = excluded.public_key, owner = excluded.owner, endpoint = excluded.endpoint,
+    is_live = excluded.is_live, is_public = excluded.is_public, hostname = excluded.hostname,
+    tags = excluded.tags, polo_score = excluded.polo_score, task_exec = excluded.task_exec,
+    signs_registration = excluded.signs_registration`,
+  pair: 'INSERT OR REPLACE INTO pairs VALUES (?, ?)',
+  noPair: 'DELETE FROM pairs WHERE low = ? AND high = ?',
+  consent: 'INSERT OR REPLACE INTO consents VALUES (?, ?, ?)',
+  noConsent: 'DELETE FROM consents WHERE giver = ? AND receiver = ?',
+  request: 'INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?)',
+  noRequest: 'DELETE FROM requests WHERE target = ? AND sender = ?',
+  response: 'INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)',
+  noResponse: 'DELETE FROM responses WHERE target = ? AND sender = ?',
+  relayed: 'INSERT OR REPLACE INTO relayed VALUES (?, ?, ?)',
+  noRelayed: 'DELETE FROM relayed WHERE target = ? AND sender = ?',
+} as const
+
+type Change = readonly [keyof typeof SQL, ...SQLInputValue[]]
+type Row = Record<string, unknown>
+
+export class SqliteStore implements RegistryStore {
+  readonly path: string
+  readonly #database: DatabaseSync
+  readonly #statements = new Map<keyof typeof SQL, StatementSync>()
+  #changes: Change[] = []
+
+  /**
+   * Opens or creates the file (mode 0600) and its directory (0700).
+   *
+   * @throws {StorageError} `ERR_STORE_CORRUPT` when the file is not a sound store of this program,
+   * `ERR_STORE_IO` when it cannot be opened, written, or another process has it open.
+   */
+  constructor(path: string) {
+    this.path = resolve(path)
+    prepareFile(this.path)
+    try {
+      this.#database = new DatabaseSync(this.path)
+    } catch (cause) {
+      throw this.#problem('open', cause)
+    }
+    try {
+      this.#prepare()
+    } catch (cause) {
+      this.#database.close()
+      throw cause instanceof StorageError ? cause : this.#problem('open', cause)
+    }
+  }
+
+  #prepare(): void {
+    const database = this.#database
+    // Exclusive: no shared-memory file, and a second process is told at once.
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA busy_timeout = 0')
+    const applicationId = this.#number('PRAGMA application_id', 'application_id')
+    const version = this.#number('PRAGMA user_version', 'user_version')
+    const tables = this.#number('SELECT count(*) AS n FROM sqlite_master', 'n')
+    const isNew = applicationId === 0 && version === 0 && tables === 0
+    if (!isNew) {
+      if (applicationId !== APPLICATION_ID) throw this.#corrupt('it belongs to another program')
+      if (version !== SCHEMA_VERSION)
+        throw this.#corrupt(`its version is ${version}, this program knows ${SCHEMA_VERSION}`)
+      const check = database.prepare('PRAGMA quick_check(1)').get() as Row | undefined
+      if (check?.quick_check !== 'ok') throw this.#corrupt('its integrity check fails')
+    }
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    if (isNew)
+      database.exec(
+        `BEGIN IMMEDIATE; ${SCHEMA} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`,
+      )
+    // Takes the write lock now, so that a store that cannot be written is found at the start.
+    else database.exec('BEGIN IMMEDIATE; COMMIT')
+    for (const name of Object.keys(SQL) as (keyof typeof SQL)[])
+      this.#statements.set(name, database.prepare(SQL[name]))
+  }
+
+  load(): StoredState {
+    try {
+      const nodes = this.#nodes()
+      const nextNodeId = this.#number(
+        "SELECT coalesce((SELECT value FROM meta WHERE name = 'next_node_id'), 1) AS n",
+        'n',
+      )
+      if (nextNodeId < 1 || nextNodeId > BROADCAST_NODE) throw this.#corrupt('next_node_id')
+      if (nodes.some(({ id }) => id >= nextNodeId)) throw this.#corrupt('next_node_id is too low')
+      return {
+        nextNodeId,
+        nodes,
+        pairs: this.#all('SELECT low, high FROM pairs').map(
+          (row) => [this.#id(row.low), this.#id(row.high)] as const,
+        ),
+        consents: this.#all('SELECT * FROM consents ORDER BY rowid').map((row) => ({
+          giver: this.#id(row.giver),
+          receiver: this.#id(row.receiver),
+          kind: this.#kind(row.kind),
+        })),
+        requests: this.#all('SELECT * FROM requests ORDER BY rowid').map((row) => ({
+          ...this.#entry(row),
+          justification: String(row.justification),
+        })),
+        responses: this.#all('SELECT * FROM responses ORDER BY rowid').map((row) => ({
+          ...this.#entry(row),
+          accept: row.accept === 1,
+        })),
+        relayed: this.#all('SELECT * FROM relayed ORDER BY rowid').map((row) => this.#entry(row)),
+      }
+    } catch (cause) {
+      throw cause instanceof StorageError ? cause : this.#problem('read', cause)
+    }
+  }
+
+  saveNextNodeId(next: number): void {
+    this.#changes.push(['nextNodeId', next])
+  }
+
+  saveNode(node: StoredNode): void {
+    this.#changes.push([
+      'node',
+      node.id,
+      node.publicKey,
+      node.owner,
+      node.endpoint,
+      Number(node.isLive),
+      Number(node.isPublic),
+      node.hostname,
+      JSON.stringify(node.tags),
+      node.poloScore,
+      Number(node.taskExec),
+      Number(node.signsRegistration),
+    ])
+  }
+
+  savePair(low: number, high: number): void {
+    this.#changes.push(['pair', low, high])
+  }
+
+  deletePair(low: number, high: number): void {
+    this.#changes.push(['noPair', low, high])
+  }
+
+  saveConsent({ giver, receiver, kind }: StoredConsent): void {
+    this.#changes.push(['consent', giver, receiver, kind])
+  }
+
+  deleteConsent(giver: number, receiver: number): void {
+    this.#changes.push(['noConsent', giver, receiver])
+  }
+
+  saveRequest({ target, from, justification, unixSeconds }: StoredRequest): void {
+    this.#changes.push(['request', target, from, justification, unixSeconds])
+  }
+
+  deleteRequest(target: number, from: number): void {
+    this.#changes.push(['noRequest', target, from])
+  }
+
+  saveResponse({ target, from, accept, unixSeconds }: StoredResponse): void {
+    this.#changes.push(['response', target, from, Number(accept), unixSeconds])
+  }
+
+  deleteResponse(target: number, from: number): void {
+    this.#changes.push(['noResponse', target, from])
+  }
+
+  saveRelayed({ target, from, unixSeconds }: StoredRelayed): void {
+    this.#changes.push(['relayed', target, from, unixSeconds])
+  }
+
+  deleteRelayed(target: number, from: number): void {
+    this.#changes.push(['noRelayed', target, from])
+  }
+
+  get pendingChanges(): number {
+    return this.#changes.length
+  }
+
+  commit(): void {
+    if (this.#changes.length === 0) return
+    const database = this.#database
+    try {
+      database.exec('BEGIN IMMEDIATE')
+      for (const [name, ...values] of this.#changes) this.#statements.get(name)!.run(...values)
+      database.exec('COMMIT')
+    } catch (cause) {
+      try {
+        if (database.isTransaction) database.exec('ROLLBACK')
+      } catch {
+        // The failure that matters is the first one; SQLite has rolled back by itself then.
+      }
+      throw this.#problem('write', cause)
+    }
+    this.#changes = []
+  }
+
+  close(): void {
+    try {
+      this.commit()
+    } finally {
+      this.#database.close()
+    }
+  }
+
+  #nodes(): StoredNode[] {
+    const hostnames = new Set<string>()
+    return this.#all('SELECT * FROM nodes ORDER BY id').map((row) => {
+      const id = this.#id(row.id)
+      const publicKey = parsePublicKey(String(row.public_key))
+      if (publicKey === undefined) throw this.#corrupt(`the key of node ${id}`)
+      const endpoint = String(row.endpoint)
+      if (parseEndpoint(endpoint) === undefined) throw this.#corrupt(`the endpoint of node ${id}`)
+      const hostname = String(row.hostname)
+      if (hostname !== '' && (hostnameProblem(hostname) !== undefined || hostnames.has(hostname)))
+        throw this.#corrupt(`the hostname of node ${id}`)
+      hostnames.add(hostname)
+      return {
+        id,
+        publicKey: publicKey.text,
+        owner: String(row.owner),
+        endpoint,
+        isLive: row.is_live === 1,
+        isPublic: row.is_public === 1,
+        hostname,
+        tags: this.#tags(row.tags, id),
+        poloScore: Number(row.polo_score),
+        taskExec: row.task_exec === 1,
+        signsRegistration: row.signs_registration === 1,
+      }
+    })
+  }
+
+  #tags(text: unknown, id: number): readonly string[] {
+    let value: unknown
+    try {
+      value = JSON.parse(String(text))
+    } catch {
+      throw this.#corrupt(`the tags of node ${id}`)
+    }
+    const { tags } = { tags: undefined, ...parseTags(value) }
+    if (tags === undefined || !Array.isArray(value) || tags.length !== value.length)
+      throw this.#corrupt(`the tags of node ${id}`)
+    return tags
+  }
+
+  #entry(row: Row): StoredRelayed {
+    return {
+      target: this.#id(row.target),
+      from: this.#id(row.sender),
+      unixSeconds: Number(row.unix_seconds),
+    }
+  }
+
+  #id(value: unknown): number {
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 0xffffffff)
+      throw this.#corrupt('a node id out of range')
+    return value
+  }
+
+  #kind(value: unknown): ConsentKind {
+    if (value !== 'asked' && value !== 'resolved') throw this.#corrupt('a kind of consent')
+    return value
+  }
+
+  #all(sql: string): Row[] {
+    return this.#database.prepare(sql).all() as Row[]
+  }
+
+  #number(sql: string, column: string): number {
+    return Number((this.#database.prepare(sql).get() as Row)[column])
+  }
+
+  #corrupt(what: string): StorageError {
+    return new StorageError(
+      'ERR_STORE_CORRUPT',
+      `store ${this.path} is not usable (${what}); it was left as it is: restore a backup or name another file`,
+    )
+  }
+
+  /** SQLite's result codes: 5 busy, 6 locked, 11 corrupt, 26 not a database. */
+  #problem(what: 'open' | 'read' | 'write', cause: unknown): StorageError {
+    const code = (cause as { errcode?: number }).errcode ?? 0
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    if ((code & 0xff) === 11 || (code & 0xff) === 26) return this.#corrupt(reason)
+    const text = (code & 0xff) === 5 || (code & 0xff) === 6 ? 'another process has it open' : reason
+    return new StorageError('ERR_STORE_IO', `cannot ${what} store ${this.path}: ${text}`, { cause })
+  }
+}
+
+function prepareFile(path: string): void {
+  const directory = dirname(path)
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    if (existsSync(path)) {
+      if (!statSync(path).isFile()) throw new Error('it is not a regular file')
+      chmodSync(path, 0o600)
+      return
+    }
+    closeSync(openSync(path, 'ax', 0o600))
+    // The name itself must survive a power cut, not only the contents.
+    const handle = openSync(directory, 'r')
+    try {
+      fsyncSync(handle)
+    } finally {
+      closeSync(handle)
+    }
+  } catch (cause) {
+    throw new StorageError(
+      'ERR_STORE_IO',
+      `cannot create store ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,119 @@
+/** Trust pairs and relayed handshakes (spec/04 §9). */
+import {
+  handshakeChallenge,
+  pollHandshakesChallenge,
+  reportTrustChallenge,
+  respondHandshakeChallenge,
+  revokeTrustChallenge,
+} from '../core/wire/registry-challenge.ts'
+import { JUSTIFICATION_BYTES_MAX } from './limits.ts'
+import { nodeNotFound, type Operation, Refusal, refuse } from './registry-desk.ts'
+import { booleanField, cutBytes, nodeIdField, stringField } from './request-fields.ts'
+
+const reportTrust: Operation = (desk, request) => {
+  const nodeId = nodeIdField(request.message, 'node_id')
+  const peerId = nodeIdField(request.message, 'peer_id')
+  const node = desk.authenticate(request, nodeId, reportTrustChallenge(nodeId, peerId))
+  if (node instanceof Refusal) return node.reply
+  if (desk.nodes.live(peerId) === undefined) return refuse(nodeNotFound(peerId))
+  if (!desk.trust.hasRoom(nodeId, peerId)) return refuse('too many trusted peers')
+  desk.trust.addConsent(nodeId, peerId, 'asked')
+  desk.trust.addPair(nodeId, peerId)
+  return { type: 'report_trust_ok' }
+}
+
+/** The caller's consent goes in any case, so that the peer cannot make the pair anew and resolve. */
+const revokeTrust: Operation = (desk, request) => {
+  const nodeId = nodeIdField(request.message, 'node_id')
+  const peerId = nodeIdField(request.message, 'peer_id')
+  const node = desk.authenticate(request, nodeId, revokeTrustChallenge(nodeId, peerId))
+  if (node instanceof Refusal) return node.reply
+  desk.trust.removeConsent(nodeId, peerId)
+  if (!desk.trust.removePair(nodeId, peerId))
+    return refuse(`no trust pair between ${nodeId} and ${peerId}`)
+  return { type: 'revoke_trust_ok' }
+}
+
+const requestHandshake: Operation = (desk, request) => {
+  const { message, now } = request
+  const from = nodeIdField(message, 'from_node_id')
+  const target = nodeIdField(message, 'to_node_id')
+  const node = desk.authenticate(request, from, handshakeChallenge(from, target), {
+    missing: 'handshake request requires signature',
+    wrong: 'handshake request signature verification failed',
+  })
+  if (node instanceof Refusal) return node.reply
+  if (desk.nodes.live(target) === undefined) return refuse(nodeNotFound(target))
+  if (!desk.trust.hasRoom(from, target)) return refuse('too many trusted peers')
+  const problem = desk.inbox.leaveRequest({
+    target,
+    from,
+    justification: cutBytes(stringField(message, 'justification'), JUSTIFICATION_BYTES_MAX),
+    unixSeconds: now.unixSeconds,
+  })
+  if (problem !== undefined) return refuse(problem)
+  desk.trust.addConsent(from, target, 'asked')
+  return { type: 'request_handshake_ok', status: 'delivered' }
+}
+
+const pollHandshakes: Operation = (desk, request) => {
+  const nodeId = nodeIdField(request.message, 'node_id')
+  const node = desk.authenticate(request, nodeId, pollHandshakesChallenge(nodeId))
+  if (node instanceof Refusal) return node.reply
+  const { requests, responses } = desk.inbox.poll(nodeId, request.connection)
+  if (requests.length + responses.length > 0) request.connection.polled.add(nodeId)
+  return {
+    type: 'poll_handshakes_ok',
+    requests: requests.map(({ from, justification, unixSeconds }) => ({
+      from_node_id: from,
+      justification,
+      timestamp: unixSeconds,
+    })),
+    responses: responses.map(({ from, accept, unixSeconds }) => ({
+      from_node_id: from,
+      accept,
+      timestamp: unixSeconds,
+    })),
+  }
+}
+
+/**
+ * Deviation (spec/04 §22 W8): only who was asked through this registry can answer; anything else would make
+ * a daemon believe in trust it never asked for.
+ */
+const respondHandshake: Operation = (desk, request) => {
+  const { message, now } = request
+  const nodeId = nodeIdField(message, 'node_id')
+  const peerId = nodeIdField(message, 'peer_id')
+  const accept = booleanField(message, 'accept')
+  const node = desk.authenticate(request, nodeId, respondHandshakeChallenge(nodeId, peerId), {
+    missing: 'handshake response requires signature',
+    wrong: 'handshake response signature verification failed',
+  })
+  if (node instanceof Refusal) return node.reply
+  if (desk.nodes.live(peerId) === undefined) return refuse(nodeNotFound(peerId))
+  if (!desk.inbox.wasAsked(nodeId, peerId, now.unixSeconds))
+    return refuse(`no pending handshake request from node ${peerId}`)
+  if (!desk.inbox.hasRoomForResponse(peerId, nodeId))
+    return refuse(`handshake response inbox full for node ${peerId}`)
+  if (accept) {
+    if (!desk.trust.hasRoom(nodeId, peerId)) return refuse('too many trusted peers')
+    desk.trust.addConsent(nodeId, peerId, 'asked')
+    desk.trust.addPair(nodeId, peerId)
+  }
+  desk.inbox.leaveResponse({
+    target: peerId,
+    from: nodeId,
+    accept,
+    unixSeconds: now.unixSeconds,
+  })
+  return { type: 'respond_handshake_ok', accept, peer_id: peerId }
+}
+
+export const TRUST_OPERATIONS: Readonly<Record<string, Operation>> = {
+  report_trust: reportTrust,
+  revoke_trust: revokeTrust,
+  request_handshake: requestHandshake,
+  poll_handshakes: pollHandshakes,
+  respond_handshake: respondHandshake,
+}
