@@ -75,6 +75,18 @@ export class PathSelector {
     }
   }
 
+  /** A key exchange of the peer verified. It may be a replay, so it proves no path and displaces none. */
+  handleKeyExchange(from: ArrivalPath, now: Instant): void {
+    if (from !== 'relay') {
+      this.#addCandidate(from)
+      if (!this.#isProven) this.#endpoint = from
+    } else if (!this.#isProven) {
+      this.#relayHeardAt ??= now
+      this.#relayedSince ??= now
+      this.#schedule(now + FAST_PROBE_MS)
+    }
+  }
+
   /** A frame of the peer authenticated, and was fresh. */
   handleAuthenticated(from: ArrivalPath, now: Instant): void {
     if (from === 'relay') {
@@ -197,8 +209,8 @@ export class PathSelector {
     return this.#unansweredSince !== undefined && now - this.#unansweredSince >= DOUBT_MS
   }
 
-  #schedule(now: Instant): void {
-    if (this.#nextProbeAt === undefined || this.#nextProbeAt > now) this.#nextProbeAt = now
+  #schedule(at: Instant): void {
+    if (this.#nextProbeAt === undefined || this.#nextProbeAt > at) this.#nextProbeAt = at
   }
 
   #addCandidate(endpoint: Endpoint): void {

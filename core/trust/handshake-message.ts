@@ -3,6 +3,7 @@ import { fromBase64, fromUtf8, toBase64, utf8 } from '../bytes.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import { UsageError, WireError } from '../errors.ts'
 import type { Identity } from '../identity/identity.ts'
+import { handshakeChallenge } from '../wire/registry-challenge.ts'
 
 export type HandshakeType =
   | 'handshake_request'
@@ -34,11 +35,6 @@ const TYPES: readonly string[] = [
   'handshake_reject',
   'handshake_revoke',
 ] satisfies HandshakeType[]
-
-/** What the sender's identity signs, for all four types. */
-export function handshakeChallenge(senderId: number, receiverId: number): string {
-  return `handshake:${senderId}:${receiverId}`
-}
 
 export interface HandshakeContent {
   readonly type: HandshakeType

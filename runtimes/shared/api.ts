@@ -73,6 +73,7 @@ export interface PilotNode extends AsyncDisposable {
 export type NodeEvent =
   | { readonly type: 'registered'; readonly address: Address }
   | { readonly type: 'registry-lost'; readonly reason: string }
+  | { readonly type: 'hostname-refused'; readonly hostname: string; readonly reason: string }
   | { readonly type: 'trust-request'; readonly nodeId: number; readonly justification: string }
   | { readonly type: 'trust-established'; readonly nodeId: number; readonly mutual: boolean }
   | { readonly type: 'trust-rejected'; readonly nodeId: number; readonly reason: string }

@@ -1,0 +1,186 @@
+/**
+ * Turns what a peer wants to send into datagrams, built in place in the caller's buffer: relay header,
+ * frame header, packet, tag. Every packet stands at the same offset, so that nothing is ever moved.
+ */
+import type { Endpoint, Instant } from '../machine.ts'
+import type { ArrivalPath } from '../nat/path-selector.ts'
+import { RELAY_OVERHEAD_BYTES, writeRelayHeader } from '../wire/beacon-message.ts'
+import {
+  PLAIN_HEADER_BYTES,
+  SEAL_TAG_BYTES,
+  SEALED_HEADER_BYTES,
+  writePlainHeader,
+} from '../wire/frame.ts'
+import { PACKET_HEADER_BYTES, PACKET_PAYLOAD_MAX } from '../wire/packet.ts'
+import type { OutboxPacket, Peer } from './peer.ts'
+import type { Stream } from './stream.ts'
+
+/** Where frames and packets begin in the buffer. */
+const FRAME_AT: number = RELAY_OVERHEAD_BYTES
+const PACKET_AT: number = FRAME_AT + SEALED_HEADER_BYTES
+
+/** A buffer of this size holds any datagram the node makes. */
+export const TRANSMIT_BUFFER_BYTES: number =
+  PACKET_AT + PACKET_HEADER_BYTES + PACKET_PAYLOAD_MAX + SEAL_TAG_BYTES
+
+/** One datagram: `buffer[start..end)` goes to `to`. The node reuses the object: read it before the next poll. */
+export interface Transmit {
+  to: Endpoint
+  start: number
+  end: number
+}
+
+/** Told when a stream's connection handed out a packet. */
+export type StreamPolled = (stream: Stream, now: Instant) => void
+
+interface FrameCopy {
+  readonly peer: Peer
+  readonly frame: Uint8Array
+}
+
+export class FrameWriter {
+  readonly #nodeId: number
+  readonly #beacon: Endpoint | undefined
+  readonly #transmit: Transmit = { to: { address: '', port: 0 }, start: 0, end: 0 }
+  /** The frame just sent directly, to be sent through the relay as well. */
+  #copy: FrameCopy | undefined
+
+  constructor(nodeId: number, beacon: Endpoint | undefined) {
+    this.#nodeId = nodeId
+    this.#beacon = beacon
+  }
+
+  /** A finished datagram, copied into the buffer. */
+  writeRaw(to: Endpoint, datagram: Uint8Array, buffer: Uint8Array): Transmit {
+    buffer.set(datagram)
+    return this.#result(to, 0, datagram.length)
+  }
+
+  /** A frame for a node that need not be a peer, on the path given. */
+  writeFrameVia(
+    nodeId: number,
+    via: ArrivalPath,
+    frame: Uint8Array,
+    buffer: Uint8Array,
+  ): Transmit | undefined {
+    buffer.set(frame, FRAME_AT)
+    return this.#send(nodeId, via, buffer, FRAME_AT, FRAME_AT + frame.length)
+  }
+
+  /** The next datagram of this peer, or `undefined` when it has none that can leave now. */
+  write(peer: Peer, buffer: Uint8Array, now: Instant, polled: StreamPolled): Transmit | undefined {
+    if (this.#copy !== undefined) {
+      const { peer: other, frame } = this.#copy
+      this.#copy = undefined
+      const sent = this.writeFrameVia(other.id, 'relay', frame, buffer)
+      if (sent !== undefined) return sent
+    }
+    return this.#writeKeyExchange(peer, buffer, now) ?? this.#writePacket(peer, buffer, now, polled)
+  }
+
+  get hasCopy(): boolean {
+    return this.#copy !== undefined
+  }
+
+  #writeKeyExchange(peer: Peer, buffer: Uint8Array, now: Instant): Transmit | undefined {
+    if (peer.isPlaintext || !peer.tunnel.wantsTransmit) return undefined
+    const via = peer.keyExchangeVia
+    // Nowhere to send it yet: keep it due until the registry has answered.
+    if (via === undefined && peer.paths.route(now) === 'none') return undefined
+    const frame = peer.tunnel.pollKeyExchange(now)
+    if (frame === undefined) return undefined
+    peer.keyExchangeVia = undefined
+    if (via !== undefined) return this.writeFrameVia(peer.id, via, frame, buffer)
+    buffer.set(frame, FRAME_AT)
+    return this.#route(peer, buffer, FRAME_AT, FRAME_AT + frame.length, now)
+  }
+
+  #writePacket(
+    peer: Peer,
+    buffer: Uint8Array,
+    now: Instant,
+    polled: StreamPolled,
+  ): Transmit | undefined {
+    if (!peer.canTransmit) return undefined
+    for (;;) {
+      const queued = peer.shift()
+      if (queued !== undefined) {
+        buffer.set(queued.packet, PACKET_AT)
+        const sent = this.#seal(peer, queued, buffer, queued.packet.length, now)
+        if (sent !== undefined) return sent
+        continue
+      }
+      const stream = peer.ready.shift()
+      if (stream === undefined) return undefined
+      const length = stream.connection.pollTransmit(buffer, PACKET_AT, now)
+      stream.isReady = false
+      polled(stream, now) // queues it again, behind the others, while it has more
+      if (length === 0) continue
+      const sent = this.#seal(peer, undefined, buffer, length, now)
+      if (sent !== undefined) return sent
+    }
+  }
+
+  #seal(
+    peer: Peer,
+    queued: OutboxPacket | undefined,
+    buffer: Uint8Array,
+    packetBytes: number,
+    now: Instant,
+  ): Transmit | undefined {
+    let start = FRAME_AT
+    let end: number
+    if (peer.isPlaintext) {
+      start = PACKET_AT - PLAIN_HEADER_BYTES
+      writePlainHeader(buffer, start)
+      end = PACKET_AT + packetBytes
+    } else {
+      const isProbe = queued?.isProbe === true
+      if (queued?.profile === undefined && peer.tunnel.sealsTwice(isProbe)) {
+        const packet = buffer.slice(PACKET_AT, PACKET_AT + packetBytes)
+        peer.pushFirst({ ...queued, packet, profile: 1 })
+      }
+      end = start + peer.tunnel.seal(buffer, start, packetBytes, now, isProbe, queued?.profile)
+    }
+    if (queued?.via !== undefined) return this.#send(peer.id, queued.via, buffer, start, end)
+    peer.paths.handleSent(now)
+    peer.lastUseAt = now
+    return this.#route(peer, buffer, start, end, now)
+  }
+
+  #route(
+    peer: Peer,
+    buffer: Uint8Array,
+    start: number,
+    end: number,
+    now: Instant,
+  ): Transmit | undefined {
+    const route = peer.paths.route(now)
+    if (route === 'none') return undefined
+    if (route === 'relay') return this.#send(peer.id, 'relay', buffer, start, end)
+    if (route === 'both') this.#copy = { peer, frame: buffer.slice(start, end) }
+    return this.#result(peer.paths.endpoint!, start, end)
+  }
+
+  #send(
+    nodeId: number,
+    via: ArrivalPath,
+    buffer: Uint8Array,
+    start: number,
+    end: number,
+  ): Transmit | undefined {
+    if (via !== 'relay') return this.#result(via, start, end)
+    if (this.#beacon === undefined) return undefined
+    const at = start - RELAY_OVERHEAD_BYTES
+    writeRelayHeader(buffer, at, this.#nodeId, nodeId)
+    return this.#result(this.#beacon, at, end)
+  }
+
+  #result(to: Endpoint, start: number, end: number): Transmit {
+    const transmit = this.#transmit
+    transmit.to = to
+    transmit.start = start
+    transmit.end = end
+    return transmit
+  }
+}

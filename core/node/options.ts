@@ -1,0 +1,37 @@
+/** What a node is made of: identity, clocks, limits. */
+import type { CryptoProvider } from '../crypto/provider.ts'
+import type { Identity } from '../identity/identity.ts'
+import type { Endpoint, Instant } from '../machine.ts'
+import type { ConnectionTuning } from '../stream/tuning.ts'
+import type { TrustStore } from '../trust/trust-store.ts'
+
+export interface NodeMachineOptions {
+  readonly crypto: CryptoProvider
+  readonly identity: Identity
+  readonly trustStore: TrustStore
+  /** Wall clock in Unix seconds, for the timestamps that trust messages sign; never for timers. */
+  readonly unixNow: () => number
+  readonly now: Instant
+  /** Our UDP socket, registered when no beacon tells how others see it. */
+  readonly localEndpoint: Endpoint
+  /** Registered instead of what the beacon sees; the registry takes the port of it (spec/02 §4.1). */
+  readonly fixedEndpoint?: Endpoint
+  readonly beacon?: Endpoint
+  readonly hostname?: string
+  readonly isPublic?: boolean
+  readonly owner?: string
+  /** Default true. False: no keys at all, everything in the clear (spec/01 §5). */
+  readonly encrypt?: boolean
+  /** Peers talked to in the clear although `encrypt` is on. */
+  readonly plaintextPeers?: ReadonlySet<number>
+  /** Registry heartbeat, default 30 000. */
+  readonly keepaliveMs?: number
+  /** SYNs per second taken from peers that are not trusted, default 100. */
+  readonly synRateLimit?: number
+  /** Default 1024 and 4096; TIME_WAIT does not count. */
+  readonly maxConnectionsPerPort?: number
+  readonly maxConnections?: number
+  /** Trust whoever asks. Default false. */
+  readonly autoApprove?: boolean
+  readonly tuning?: Partial<ConnectionTuning>
+}

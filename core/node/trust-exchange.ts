@@ -1,0 +1,345 @@
+/**
+ * Carries trust messages: out over streams to port 444 or through the registry, in from both
+ * (spec/03 §D.1, §D.4). What they mean is the trust manager's decision.
+ */
+import { concat } from '../bytes.ts'
+import { PilotError } from '../errors.ts'
+import type { Instant } from '../machine.ts'
+import {
+  decodeHandshakeMessage,
+  HANDSHAKE_BYTES_MAX,
+  type HandshakeMessage,
+  type HandshakeType,
+  isHandshakeComplete,
+} from '../trust/handshake-message.ts'
+import type { TrustManager } from '../trust/trust-manager.ts'
+import type { RegistryMessage } from '../wire/registry-message.ts'
+import type { Stream } from './stream.ts'
+
+/** A delivery that takes longer goes through the registry instead. */
+const DELIVERY_MS = 8000
+/** An inbound stream that has not brought its message by then is cut. */
+const INBOUND_MS = 10_000
+/** How often a message that waits for its sender's key is looked at again. */
+const KEY_WAIT_MS = 100
+const INBOUND_MAX = 256
+
+export type TrustOutcome = 'sent' | 'relayed' | 'already_trusted' | PilotError
+
+export type TrustExchangeEvent =
+  | {
+      readonly type: 'dial'
+      readonly peerId: number
+      readonly token: number
+      readonly message: Uint8Array
+    }
+  | {
+      readonly type: 'registry'
+      readonly token: number
+      readonly op: 'report' | 'respond' | 'revoke' | 'request'
+      readonly peerId: number
+      readonly accept: boolean
+      readonly text: string
+    }
+  | { readonly type: 'lookup'; readonly peerId: number }
+  | { readonly type: 'drop-tunnel'; readonly peerId: number }
+  | { readonly type: 'close-stream'; readonly stream: Stream; readonly isAbort: boolean }
+  | { readonly type: 'drop'; readonly reason: string }
+  /** Something may wait for us at the registry soon. */
+  | { readonly type: 'poll' }
+  | { readonly type: 'trust-changed' }
+  | { readonly type: 'trust-outcome'; readonly id: number; readonly outcome: TrustOutcome }
+  | { readonly type: 'trust-request'; readonly nodeId: number; readonly justification: string }
+  | { readonly type: 'trust-established'; readonly nodeId: number; readonly mutual: boolean }
+  | { readonly type: 'trust-rejected'; readonly nodeId: number; readonly reason: string }
+  | { readonly type: 'trust-revoked'; readonly nodeId: number }
+
+interface Delivery {
+  readonly peerId: number
+  readonly kind: HandshakeType
+  readonly text: string
+  /** The user's request that waits for the outcome. */
+  readonly requestId: number | undefined
+  stream: Stream | undefined
+  deadline: Instant | undefined
+}
+
+interface Inbound {
+  readonly stream: Stream
+  bytes: Uint8Array
+  deadline: Instant
+  /** Complete, and waiting for the registry to tell the sender's key. */
+  message: HandshakeMessage | undefined
+}
+
+export class TrustExchange {
+  #manager: TrustManager | undefined
+  readonly #deliveries = new Map<number, Delivery>()
+  readonly #inbound = new Map<Stream, Inbound>()
+  #nextToken = 1
+  #nextRequestId = 1
+  /** The request whose `send` event is being passed on. */
+  #requesting: number | undefined
+  #events: TrustExchangeEvent[] = []
+
+  /** Begins with a (new) manager; deliveries of the one before are forgotten. */
+  start(manager: TrustManager): void {
+    this.#manager = manager
+    this.#deliveries.clear()
+    this.#inbound.clear()
+  }
+
+  get isReady(): boolean {
+    return this.#manager !== undefined
+  }
+
+  /** @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE` before `start`. */
+  get manager(): TrustManager {
+    if (this.#manager === undefined)
+      throw new PilotError('ERR_REGISTRY_UNAVAILABLE', 'this node is not registered yet')
+    return this.#manager
+  }
+
+  isTrusted(nodeId: number): boolean {
+    return this.#manager?.isTrusted(nodeId) === true
+  }
+
+  /** The outcome is told under the id returned. @throws {UsageError} `ERR_INVALID_ARGUMENT`. */
+  request(peerId: number, justification: string, unixSeconds: number): number {
+    const id = this.#nextRequestId++
+    if (this.manager.request(peerId, justification, unixSeconds) === 'already_trusted')
+      this.#events.push({ type: 'trust-outcome', id, outcome: 'already_trusted' })
+    else {
+      this.#requesting = id
+      this.#drainManager()
+      this.#requesting = undefined
+    }
+    return id
+  }
+
+  /** The dial for a delivery has begun: the message and the end of stream follow at once. */
+  handleDialing(token: number, stream: Stream, message: Uint8Array, now: Instant): void {
+    const delivery = this.#deliveries.get(token)
+    if (delivery === undefined) return
+    delivery.stream = stream
+    delivery.deadline = now + DELIVERY_MS
+    stream.connection.write(message, now)
+    stream.connection.close(now)
+  }
+
+  handleUndelivered(token: number): void {
+    const delivery = this.#deliveries.get(token)
+    if (delivery === undefined) return
+    delivery.stream = undefined
+    delivery.deadline = undefined
+    if (delivery.kind !== 'handshake_request') return this.#finish(token, 'sent') // the registry was told already
+    this.#events.push({
+      type: 'registry',
+      token,
+      op: 'request',
+      peerId: delivery.peerId,
+      accept: false,
+      text: delivery.text,
+    })
+  }
+
+  handleRegistryOutcome(token: number, error: PilotError | undefined): void {
+    if (this.#deliveries.has(token)) this.#finish(token, error ?? 'relayed')
+    this.#events.push({ type: 'poll' })
+  }
+
+  /** Something happened to a stream of ours. */
+  handleNews(stream: Stream, now: Instant, unixSeconds: number): void {
+    if (stream.owner === 'trust-inbound') this.#handleInbound(stream, now, unixSeconds)
+    else
+      for (const [token, delivery] of this.#deliveries)
+        if (delivery.stream === stream) this.#checkDelivery(token, stream)
+  }
+
+  /** An answer to `poll_handshakes`. */
+  handlePolled(reply: RegistryMessage, unixSeconds: number): void {
+    for (const entry of objects(reply.requests)) {
+      const peerId = entry.from_node_id
+      const text = entry.justification
+      if (isNodeId(peerId))
+        this.manager.handlePolledRequest(peerId, typeof text === 'string' ? text : '', unixSeconds)
+    }
+    for (const entry of objects(reply.responses))
+      if (isNodeId(entry.from_node_id))
+        this.manager.handlePolledResponse(entry.from_node_id, entry.accept === true, unixSeconds)
+  }
+
+  handleTimeout(now: Instant): void {
+    for (const [token, delivery] of this.#deliveries) {
+      const { stream, deadline } = delivery
+      if (stream === undefined || deadline === undefined || now < deadline) continue
+      this.#events.push({ type: 'close-stream', stream, isAbort: true })
+      this.handleUndelivered(token)
+    }
+    for (const inbound of this.#inbound.values()) {
+      if (now >= inbound.deadline) this.#endInbound(inbound, true)
+      else if (inbound.message !== undefined)
+        this.#tryMessage(inbound, inbound.message, this.#lastUnix)
+    }
+  }
+
+  pollTimeout(): Instant | undefined {
+    let at: Instant | undefined
+    for (const { deadline } of this.#deliveries.values())
+      if (deadline !== undefined && (at === undefined || deadline < at)) at = deadline
+    for (const { deadline, message } of this.#inbound.values()) {
+      const due = message === undefined ? deadline : Math.min(deadline, this.#lastNow + KEY_WAIT_MS)
+      if (at === undefined || due < at) at = due
+    }
+    return at
+  }
+
+  pollEvent(): TrustExchangeEvent | undefined {
+    this.#drainManager()
+    return this.#events.shift()
+  }
+
+  #lastNow: Instant = 0
+  #lastUnix = 0
+
+  #checkDelivery(token: number, stream: Stream): void {
+    const { connection, news } = stream
+    const isDelivered =
+      connection.failure === undefined && connection.state !== 'SYN_SENT' && connection.isDrained
+    if (isDelivered) this.#finish(token, 'sent')
+    else if (news.isClosed) this.handleUndelivered(token)
+  }
+
+  #finish(token: number, outcome: TrustOutcome): void {
+    const delivery = this.#deliveries.get(token)
+    this.#deliveries.delete(token)
+    if (delivery === undefined) return
+    if (delivery.requestId !== undefined)
+      this.#events.push({ type: 'trust-outcome', id: delivery.requestId, outcome })
+    // The tunnel carried the revocation; now it may go.
+    if (delivery.kind === 'handshake_revoke')
+      this.#events.push({ type: 'drop-tunnel', peerId: delivery.peerId })
+  }
+
+  #handleInbound(stream: Stream, now: Instant, unixSeconds: number): void {
+    this.#lastNow = now
+    this.#lastUnix = unixSeconds
+    const { connection, news } = stream
+    let inbound = this.#inbound.get(stream)
+    if (inbound === undefined) {
+      if (news.isClosed || stream.isHandled) return
+      if (this.#inbound.size >= INBOUND_MAX) {
+        this.#events.push({ type: 'close-stream', stream, isAbort: true })
+        return
+      }
+      inbound = { stream, bytes: new Uint8Array(0), deadline: now + INBOUND_MS, message: undefined }
+      this.#inbound.set(stream, inbound)
+    }
+    if (inbound.message !== undefined) return
+    for (let data = connection.read(now); data !== undefined; data = connection.read(now))
+      if (inbound.bytes.length < HANDSHAKE_BYTES_MAX) inbound.bytes = concat(inbound.bytes, data)
+    const isDone =
+      connection.ended ||
+      news.isClosed ||
+      inbound.bytes.length >= HANDSHAKE_BYTES_MAX ||
+      isHandshakeComplete(inbound.bytes)
+    if (!isDone) return
+    try {
+      const message = decodeHandshakeMessage(inbound.bytes)
+      this.#tryMessage(inbound, message, unixSeconds)
+    } catch (error) {
+      if (!(error instanceof PilotError)) throw error
+      this.#events.push({ type: 'drop', reason: 'malformed-trust-message' })
+      this.#endInbound(inbound, false)
+    }
+  }
+
+  #tryMessage(inbound: Inbound, message: HandshakeMessage, unixSeconds: number): void {
+    const { peer } = inbound.stream
+    if (peer.identityKey === undefined) {
+      if (inbound.message === undefined) this.#events.push({ type: 'lookup', peerId: peer.id })
+      inbound.message = message
+      return
+    }
+    const verdict = this.manager.handleMessage(message, peer.id, peer.identityKey, unixSeconds)
+    if (verdict === 'invalid') this.#events.push({ type: 'drop', reason: 'invalid-trust-message' })
+    this.#endInbound(inbound, false)
+  }
+
+  #endInbound(inbound: Inbound, isAbort: boolean): void {
+    this.#inbound.delete(inbound.stream)
+    inbound.stream.isHandled = true
+    this.#events.push({ type: 'close-stream', stream: inbound.stream, isAbort })
+  }
+
+  #drainManager(): void {
+    for (
+      let event = this.#manager?.pollEvent();
+      event !== undefined;
+      event = this.#manager?.pollEvent()
+    )
+      switch (event.type) {
+        case 'send': {
+          const token = this.#nextToken++
+          const { peerId, kind, text, message } = event
+          const requestId = kind === 'handshake_request' ? this.#requesting : undefined
+          this.#deliveries.set(token, {
+            peerId,
+            kind,
+            text,
+            requestId,
+            stream: undefined,
+            deadline: undefined,
+          })
+          this.#events.push({ type: 'dial', peerId, token, message })
+          break
+        }
+        case 'report':
+        case 'revoke':
+          this.#tellRegistry(event.type, event.peerId, false)
+          break
+        case 'respond':
+          this.#tellRegistry('respond', event.peerId, event.accept)
+          break
+        case 'lookup':
+        case 'drop-tunnel':
+          this.#events.push(event)
+          break
+        case 'changed':
+          this.#events.push({ type: 'trust-changed' })
+          break
+        case 'requested':
+          this.#events.push({
+            type: 'trust-request',
+            nodeId: event.peerId,
+            justification: event.justification,
+          })
+          break
+        case 'established':
+          this.#events.push({
+            type: 'trust-established',
+            nodeId: event.peerId,
+            mutual: event.mutual,
+          })
+          break
+        case 'rejected':
+          this.#events.push({ type: 'trust-rejected', nodeId: event.peerId, reason: event.reason })
+          break
+        case 'revoked':
+          this.#events.push({ type: 'trust-revoked', nodeId: event.peerId })
+      }
+  }
+
+  #tellRegistry(op: 'report' | 'respond' | 'revoke', peerId: number, accept: boolean): void {
+    this.#events.push({ type: 'registry', token: this.#nextToken++, op, peerId, accept, text: '' })
+  }
+}
+
+function objects(value: unknown): Record<string, unknown>[] {
+  if (!Array.isArray(value)) return []
+  return value.filter((entry) => typeof entry === 'object' && entry !== null)
+}
+
+function isNodeId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 0xffffffff
+}

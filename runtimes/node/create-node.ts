@@ -1,0 +1,215 @@
+/** `createNode` for Node: raw UDP, node:crypto, identity and trust in files. */
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { basename, dirname } from 'node:path'
+import {
+  type Endpoint,
+  fromUtf8,
+  Identity,
+  NetworkError,
+  type NodeMachineOptions,
+  PilotError,
+  parseEndpoint,
+  StorageError,
+  TrustStore,
+  UsageError,
+  utf8,
+} from '../../core/index.ts'
+import type { CallOptions } from '../shared/api.ts'
+import { systemClock, unixNow } from '../shared/clock.ts'
+import { SharedPilotNode } from '../shared/pilot-node.ts'
+import { nodeCrypto } from './crypto.ts'
+import { FileStorage } from './file-storage.ts'
+import { registryConnector } from './registry-socket.ts'
+import { UdpSocket } from './udp-socket.ts'
+
+type MachineSettings = Pick<
+  NodeMachineOptions,
+  | 'hostname'
+  | 'isPublic'
+  | 'owner'
+  | 'encrypt'
+  | 'plaintextPeers'
+  | 'keepaliveMs'
+  | 'synRateLimit'
+  | 'maxConnectionsPerPort'
+  | 'maxConnections'
+  | 'autoApprove'
+  | 'tuning'
+>
+
+export interface CreateNodeOptions extends MachineSettings, CallOptions {
+  /** `host:port`. Default `127.0.0.1:9000`. */
+  readonly registry?: string
+  /** `host:port`, or `false` for none. Default: the registry's host, port 9001. */
+  readonly beacon?: string | false
+  /** `ip:port` or `:port` for UDP. Default `:0`. */
+  readonly listen?: string
+  /** Public `ip:port` to register instead of what the beacon sees. */
+  readonly endpoint?: string
+  /** A key, or the path of `identity.json`, which is made if it is missing. Default: a new key every time. */
+  readonly identity?: Identity | string
+  /** Path of the trust store. Default `trust.json` beside the identity file, or memory without one. */
+  readonly trustPath?: string
+  /** Pins the registry's TLS certificate: SHA-256 in hex. Without it the connection is plain TCP. */
+  readonly registryFingerprint?: string
+  /** Default 10 000. */
+  readonly registrationTimeoutMs?: number
+}
+
+/**
+ * Starts a node: reads or makes its identity, binds UDP, registers.
+ *
+ * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`,
+ * `ERR_STORE_IO`, `ERR_ADDRESS_IN_USE`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
+ */
+export async function createNode(options: CreateNodeOptions = {}): Promise<SharedPilotNode> {
+  const registryAddress = parseHostPort(options.registry ?? '127.0.0.1:9000', 'registry')
+  const beacon = await resolveBeacon(options.beacon ?? `${bracket(registryAddress.host)}:9001`)
+  const fixedEndpoint =
+    options.endpoint === undefined ? undefined : requireEndpoint(options.endpoint)
+  const registry = registryConnector({
+    ...registryAddress,
+    ...(options.registryFingerprint === undefined
+      ? {}
+      : { fingerprint: options.registryFingerprint }),
+  })
+  const identity =
+    options.identity instanceof Identity
+      ? options.identity
+      : options.identity === undefined
+        ? Identity.generate(nodeCrypto)
+        : await loadIdentity(options.identity)
+  const trustPath =
+    options.trustPath ??
+    (typeof options.identity === 'string' ? `${dirname(options.identity)}/trust.json` : undefined)
+  const trustStore = trustPath === undefined ? new TrustStore() : await loadTrust(trustPath)
+  const socket = await UdpSocket.bind(options.listen ?? ':0')
+  const machine: Omit<NodeMachineOptions, 'now'> = {
+    ...pickSettings(options),
+    crypto: nodeCrypto,
+    identity,
+    trustStore,
+    unixNow,
+    localEndpoint: socket.localEndpoint,
+    ...(beacon === undefined ? {} : { beacon }),
+    ...(fixedEndpoint === undefined ? {} : { fixedEndpoint }),
+  }
+  return SharedPilotNode.start(
+    {
+      machine,
+      socket,
+      registry,
+      clock: systemClock,
+      ...(trustPath === undefined
+        ? {}
+        : { saveTrust: (text) => storageOf(trustPath).write(basename(trustPath), utf8(text)) }),
+      ...(options.registrationTimeoutMs === undefined
+        ? {}
+        : { registrationTimeoutMs: options.registrationTimeoutMs }),
+    },
+    options,
+  )
+}
+
+/**
+ * Reads `identity.json`, or makes it (mode 0600) when it is missing. A file that cannot be understood is
+ * refused by name and left alone.
+ *
+ * @throws {PilotError} `ERR_IDENTITY_INVALID`, `ERR_STORE_IO`.
+ */
+export async function loadIdentity(path: string): Promise<Identity> {
+  const storage = storageOf(path)
+  const bytes = await storage.read(basename(path))
+  if (bytes !== undefined) {
+    try {
+      return Identity.parse(nodeCrypto, fromUtf8(bytes) ?? '')
+    } catch (error) {
+      if (!(error instanceof PilotError)) throw error
+      throw new StorageError(
+        'ERR_IDENTITY_INVALID',
+        `${path}: ${error.message}; restore it from a backup, or move it away to start as a new node`,
+        { cause: error },
+      )
+    }
+  }
+  const identity = Identity.generate(nodeCrypto)
+  await storage.write(basename(path), utf8(identity.format()))
+  return identity
+}
+
+async function loadTrust(path: string): Promise<TrustStore> {
+  const bytes = await storageOf(path).read(basename(path))
+  if (bytes === undefined) return new TrustStore()
+  try {
+    return TrustStore.parse(fromUtf8(bytes) ?? '')
+  } catch (error) {
+    if (!(error instanceof PilotError)) throw error
+    throw new StorageError(
+      'ERR_STORE_CORRUPT',
+      `${path}: ${error.message}; restore it from a backup, or move it away to start without trust`,
+      { cause: error },
+    )
+  }
+}
+
+function storageOf(path: string): FileStorage {
+  return new FileStorage(dirname(path))
+}
+
+function pickSettings(options: CreateNodeOptions): MachineSettings {
+  const {
+    registry: _registry,
+    beacon: _beacon,
+    listen: _listen,
+    endpoint: _endpoint,
+    identity: _identity,
+    trustPath: _trustPath,
+    registryFingerprint: _fingerprint,
+    registrationTimeoutMs: _timeout,
+    signal: _signal,
+    ...settings
+  } = options
+  return settings
+}
+
+async function resolveBeacon(text: string | false): Promise<Endpoint | undefined> {
+  if (text === false || text === '') return undefined
+  const { host, port } = parseHostPort(text, 'beacon')
+  if (isIP(host) !== 0) return { address: host, port }
+  try {
+    const { address } = await lookup(host, { family: 0 })
+    return { address, port }
+  } catch (cause) {
+    throw new NetworkError('ERR_INVALID_ARGUMENT', `the beacon's host ${host} has no address`, {
+      cause,
+    })
+  }
+}
+
+/** @throws {UsageError} `ERR_INVALID_ARGUMENT` unless the text is `host:port` with a port of 1 to 65535. */
+export function parseHostPort(text: string, what: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  if (host === undefined || port < 1 || port > 0xffff)
+    throw new UsageError(
+      'ERR_INVALID_ARGUMENT',
+      `the ${what} is host:port, got ${JSON.stringify(text)}`,
+    )
+  return { host, port }
+}
+
+function requireEndpoint(text: string): Endpoint {
+  const endpoint = parseEndpoint(text)
+  if (endpoint === undefined)
+    throw new UsageError(
+      'ERR_INVALID_ARGUMENT',
+      `the endpoint is ip:port, got ${JSON.stringify(text)}`,
+    )
+  return endpoint
+}
+
+function bracket(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}

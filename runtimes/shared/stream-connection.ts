@@ -1,0 +1,201 @@
+/** A stream as the application sees it: raw calls, or web streams on top of them. */
+import {
+  NetworkError,
+  type NodeMachine,
+  type PilotError,
+  type SocketAddress,
+  type Stream,
+} from '../../core/index.ts'
+import type { PilotConnection } from './api.ts'
+import type { Clock } from './clock.ts'
+
+export interface StreamConnectionContext {
+  readonly machine: NodeMachine
+  readonly clock: Clock
+  /** The machine was changed: let the driver drain. */
+  readonly schedule: () => void
+}
+
+export class StreamConnection implements PilotConnection {
+  readonly id: number
+  readonly local: SocketAddress
+  readonly remote: SocketAddress
+  readonly closed: Promise<void>
+  onreadable: (() => void) | undefined
+  onwritable: (() => void) | undefined
+  onclose: ((error: PilotError | undefined) => void) | undefined
+  readonly #context: StreamConnectionContext
+  readonly #stream: Stream
+  #isClosed = false
+  #error: PilotError | undefined
+  #settleClosed!: (error: PilotError | undefined) => void
+  #readable: ReadableStream<Uint8Array> | undefined
+  #writable: WritableStream<Uint8Array> | undefined
+
+  constructor(context: StreamConnectionContext, stream: Stream) {
+    this.#context = context
+    this.#stream = stream
+    const { id, local, remote } = stream.connection
+    this.id = id
+    this.local = local
+    this.remote = remote
+    this.closed = new Promise((resolve, reject) => {
+      this.#settleClosed = (error) => (error === undefined ? resolve() : reject(error))
+    })
+    this.closed.catch(() => {}) // nobody need look
+  }
+
+  get state(): string {
+    return this.#stream.connection.state
+  }
+
+  get ended(): boolean {
+    return this.#stream.connection.ended
+  }
+
+  read(): Uint8Array | undefined {
+    const { machine, clock, schedule } = this.#context
+    const data = machine.read(this.#stream, clock.now())
+    if (data !== undefined) schedule()
+    return data
+  }
+
+  write(data: Uint8Array): number {
+    if (this.#isClosed) return 0
+    const { machine, clock, schedule } = this.#context
+    const taken = machine.write(this.#stream, data, clock.now())
+    if (taken > 0) schedule()
+    return taken
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    const { machine, clock, schedule } = this.#context
+    machine.closeStream(this.#stream, clock.now())
+    schedule()
+  }
+
+  reset(): void {
+    if (this.#isClosed) return
+    const { machine, clock, schedule } = this.#context
+    machine.resetStream(this.#stream, clock.now())
+    schedule()
+  }
+
+  /** The driver's word that something happened; clears it. */
+  handleNews(): void {
+    const { news } = this.#stream
+    const { isReadable, isWritable, isEnded, isClosed } = news
+    news.isReadable = false
+    news.isWritable = false
+    news.isEnded = false
+    if (isReadable || isEnded) this.onreadable?.()
+    if (isWritable) this.onwritable?.()
+    if (isClosed) this.#finish()
+  }
+
+  get readable(): ReadableStream<Uint8Array> {
+    this.#readable ??= this.#createReadable()
+    return this.#readable
+  }
+
+  get writable(): WritableStream<Uint8Array> {
+    this.#writable ??= this.#createWritable()
+    return this.#writable
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    await this.closed.catch(() => {})
+  }
+
+  #finish(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#error = streamError(this.#stream)
+    this.#settleClosed(this.#error)
+    this.onreadable?.()
+    this.onwritable?.()
+    this.onclose?.(this.#error)
+  }
+
+  #createReadable(): ReadableStream<Uint8Array> {
+    let wake: (() => void) | undefined
+    this.onreadable = () => {
+      const woken = wake
+      wake = undefined
+      woken?.()
+    }
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          for (;;) {
+            const data = this.read()
+            if (data !== undefined) return controller.enqueue(data)
+            if (this.ended) return controller.close()
+            if (this.#isClosed)
+              return this.#error === undefined ? controller.close() : controller.error(this.#error)
+            await new Promise<void>((resolve) => {
+              wake = resolve
+            })
+          }
+        },
+        cancel: () => this.close(),
+      },
+      { highWaterMark: 0 },
+    )
+  }
+
+  #createWritable(): WritableStream<Uint8Array> {
+    let wake: (() => void) | undefined
+    this.onwritable = () => {
+      const woken = wake
+      wake = undefined
+      woken?.()
+    }
+    return new WritableStream<Uint8Array>({
+      write: async (chunk) => {
+        for (let rest = chunk; rest.length > 0; ) {
+          if (this.#isClosed) throw this.#error ?? closedError()
+          rest = rest.subarray(this.write(rest))
+          if (rest.length === 0) return
+          await new Promise<void>((resolve) => {
+            wake = resolve
+          })
+        }
+      },
+      // Settles when the peer has acknowledged everything, or fails with what prevented that.
+      close: async () => {
+        this.close()
+        await this.closed
+      },
+      abort: () => this.reset(),
+    })
+  }
+}
+
+/** Why a stream that is gone ended, `undefined` when both sides closed it. */
+export function streamError(stream: Stream): PilotError | undefined {
+  if (stream.error !== undefined) return stream.error
+  const { failure, remote } = stream.connection
+  const peer = `node ${remote.address.node} port ${remote.port}`
+  switch (failure) {
+    case undefined:
+      return undefined
+    case 'refused':
+      return new NetworkError('ERR_CONNECTION_REFUSED', `connection refused by ${peer}`)
+    case 'reset':
+      return new NetworkError('ERR_CONNECTION_RESET', `connection reset by ${peer}`)
+    case 'truncated':
+      return new NetworkError(
+        'ERR_CONNECTION_TRUNCATED',
+        `${peer} closed before all its data arrived`,
+      )
+    case 'timeout':
+      return new NetworkError('ERR_CONNECTION_RESET', `${peer} stopped answering`)
+  }
+}
+
+function closedError(): PilotError {
+  return new NetworkError('ERR_CONNECTION_CLOSED', 'the connection is closed')
+}
