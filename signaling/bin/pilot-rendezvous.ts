@@ -1,0 +1,259 @@
+#!/usr/bin/env node
+/** `pilot-rendezvous`: registry, beacon and status page in one process (spec/08 §5). */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { Command, CommanderError, Option } from 'commander'
+import { PilotError, UsageError } from '../../core/errors.ts'
+import { formatEndpoint } from '../../core/machine.ts'
+import { createLog, LOG_LEVELS, type Log, type LogFormat, type LogLevel } from '../log.ts'
+import { parseListenAddress } from '../serve-address.ts'
+import { createRendezvous, type Rendezvous } from '../serve-node.ts'
+import type { TlsKeyPair } from '../serve-registry.ts'
+import { normaliseArguments } from './arguments.ts'
+
+const PROGRAM = 'pilot-rendezvous'
+const DEFAULT_STORE = join('~', '.pilot', 'rendezvous.sqlite')
+
+interface Flags {
+  registryAddr: string
+  beaconAddr: string
+  http?: string
+  store: string
+  tls?: boolean
+  tlsCert?: string
+  tlsKey?: string
+  ownerRecovery?: boolean
+  trustLocalBeacons?: boolean
+  standby?: string
+  config?: string
+  logLevel: LogLevel
+  logFormat: LogFormat
+}
+
+function command(version: string): Command {
+  return new Command(PROGRAM)
+    .description(
+      'Rendezvous server of a Pilot network: the registry (TCP), the beacon (UDP) and a status page (HTTP).',
+    )
+    .option('--registry-addr <host:port>', 'registry listen address', ':9000')
+    .option('--beacon-addr <host:port>', 'beacon listen address', ':9001')
+    .option('--http <host:port>', 'serve the status page, /api/stats, /healthz and /metrics here')
+    .option(
+      '--store <file>',
+      'SQLite file that keeps the state; "" or ":memory:" keeps nothing',
+      DEFAULT_STORE,
+    )
+    .option('--tls', 'speak TLS on the registry port; needs --tls-cert and --tls-key')
+    .option('--tls-cert <file>', 'certificate chain, PEM')
+    .option('--tls-key <file>', 'private key, PEM')
+    .option('--owner-recovery', 'let a new key with the owner text of an offline node take its id')
+    .option(
+      '--trust-local-beacons',
+      'let beacons on loopback and private addresses announce any endpoint',
+    )
+    .option('--standby <host:port>', 'not supported: replication is not part of this server')
+    .option('--config <file>', 'JSON file with flags as members; flags given here win')
+    .addOption(new Option('--log-level <level>', 'least level').choices(LOG_LEVELS).default('info'))
+    .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
+    .version(version)
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) =>
+        write(oneLine(`${PROGRAM}: ${text.replace(/^error: /, '')} (--help lists the flags)`)),
+    })
+    .addHelpText(
+      'after',
+      `
+Flags take one dash or two, and "-flag value" or "-flag=value".
+
+Examples:
+  ${PROGRAM} -http 127.0.0.1:8080
+  ${PROGRAM} -registry-addr 127.0.0.1:9000 -beacon-addr 127.0.0.1:9001 -store :memory:
+  ${PROGRAM} -tls -tls-cert cert.pem -tls-key key.pem`,
+    )
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const { version } = createRequire(import.meta.url)('pilot-ts/package.json') as { version: string }
+  const program = command(version)
+  let flags: Flags
+  let unknownKeys: readonly string[]
+  try {
+    const { booleans, valued } = flagNames(program)
+    program.parse(normaliseArguments(args, valued, booleans), { from: 'user' })
+    unknownKeys = applyConfig(program)
+    flags = program.opts<Flags>()
+    checkAddress('-registry-addr', flags.registryAddr)
+    checkAddress('-beacon-addr', flags.beaconAddr)
+    if (flags.http !== undefined && flags.http !== '') checkAddress('-http', flags.http)
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    return fail(error, error instanceof UsageError ? 2 : 1)
+  }
+  const log = createLog({
+    level: flags.logLevel,
+    format: flags.logFormat,
+    write: (line) => process.stderr.write(`${line}\n`),
+    time: () => new Date().toISOString(),
+  })
+  for (const key of unknownKeys) log.warn('the configuration names an unknown flag', { flag: key })
+
+  let rendezvous: Rendezvous
+  const storePath = storePathOf(flags.store)
+  try {
+    const tls = tlsOf(flags)
+    if (flags.standby !== undefined)
+      throw new UsageError(
+        'ERR_INVALID_ARGUMENT',
+        '-standby is not supported: this server does not replicate; start it without, on a copy of the store',
+      )
+    rendezvous = await createRendezvous({
+      registryAddress: flags.registryAddr,
+      beaconAddress: flags.beaconAddr,
+      ...(flags.http === undefined || flags.http === '' ? {} : { httpAddress: flags.http }),
+      ...(storePath === undefined ? {} : { storePath }),
+      ...(tls === undefined ? {} : { tls }),
+      allowOwnerRecovery: flags.ownerRecovery === true,
+      trustLocalBeacons: flags.trustLocalBeacons === true,
+      log,
+    })
+  } catch (error) {
+    return fail(error, 1)
+  }
+  announce(log, rendezvous, version, storePath, flags.tls === true)
+
+  const signal = await new Promise<string>((resolve) => {
+    process.once('SIGINT', resolve)
+    process.once('SIGTERM', resolve)
+  })
+  try {
+    await rendezvous.close()
+  } catch (error) {
+    return fail(error, 1)
+  }
+  log.info('stopped', { signal })
+  return 0
+}
+
+function announce(
+  log: Log,
+  { registryEndpoint, beaconEndpoint, httpUrl }: Rendezvous,
+  version: string,
+  storePath: string | undefined,
+  isTls: boolean,
+): void {
+  log.info(`${PROGRAM} ${version}`)
+  log.info('registry listening', { tcp: formatEndpoint(registryEndpoint), tls: isTls })
+  log.info('beacon listening', { udp: formatEndpoint(beaconEndpoint) })
+  if (httpUrl !== undefined) log.info('status page', { url: httpUrl })
+  if (storePath !== undefined) log.info('state is kept', { file: storePath })
+  else log.warn('state is NOT kept: node ids, trust and hostnames are lost when this process ends')
+}
+
+function flagNames(program: Command): {
+  readonly booleans: ReadonlySet<string>
+  readonly valued: ReadonlySet<string>
+} {
+  const names = (takesValue: boolean): ReadonlySet<string> =>
+    new Set(
+      program.options
+        .filter((option) => option.required === takesValue)
+        .map((option) => option.name()),
+    )
+  return { booleans: names(false), valued: names(true) }
+}
+
+/**
+ * Sets what the configuration names and the command line does not; gives back the keys that are no flags.
+ *
+ * @throws {UsageError} `ERR_INVALID_ARGUMENT` when the file cannot be read or a value does not fit.
+ */
+function applyConfig(program: Command): readonly string[] {
+  const file = program.opts<Flags>().config
+  if (file === undefined) return []
+  const bad = (why: string): UsageError =>
+    new UsageError('ERR_INVALID_ARGUMENT', `configuration ${file}: ${why}`)
+  let config: unknown
+  try {
+    config = JSON.parse(readFileSync(expandHome(file), 'utf8'))
+  } catch (error) {
+    throw bad(error instanceof Error ? error.message : String(error))
+  }
+  if (typeof config !== 'object' || config === null || Array.isArray(config))
+    throw bad('expected a JSON object of flags')
+  const unknown: string[] = []
+  for (const [key, value] of Object.entries(config)) {
+    const option = program.options.find((one) => one.name() === key.replaceAll('_', '-'))
+    if (option === undefined || ['config', 'version'].includes(option.name())) {
+      unknown.push(key)
+      continue
+    }
+    const name = option.attributeName()
+    if (program.getOptionValueSource(name) === 'cli') continue
+    if (!['string', 'number', 'boolean'].includes(typeof value))
+      throw bad(`${key} must be a string, a number or a boolean`)
+    const text = String(value)
+    if (!option.required) {
+      if (text !== 'true' && text !== 'false') throw bad(`${key} must be true or false`)
+      program.setOptionValueWithSource(name, text === 'true', 'config')
+    } else if (option.argChoices !== undefined && !option.argChoices.includes(text))
+      throw bad(`${key} must be one of ${option.argChoices.join(', ')}`)
+    else program.setOptionValueWithSource(name, text, 'config')
+  }
+  return unknown
+}
+
+/** @throws {UsageError} `ERR_INVALID_ARGUMENT`, naming the flag. */
+function checkAddress(flag: string, text: string): void {
+  try {
+    parseListenAddress(text)
+  } catch (error) {
+    throw new UsageError('ERR_INVALID_ARGUMENT', `${flag}: ${(error as Error).message}`)
+  }
+}
+
+function storePathOf(text: string): string | undefined {
+  return text === '' || text === ':memory:' ? undefined : expandHome(text)
+}
+
+function expandHome(path: string): string {
+  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path
+}
+
+/** @throws {UsageError} `ERR_INVALID_ARGUMENT` when the three flags do not make a key pair. */
+function tlsOf({ tls, tlsCert, tlsKey }: Flags): TlsKeyPair | undefined {
+  const wrong = (why: string): UsageError => new UsageError('ERR_INVALID_ARGUMENT', why)
+  if (tls !== true) {
+    if (tlsCert === undefined && tlsKey === undefined) return undefined
+    throw wrong('-tls-cert and -tls-key need -tls; without it the registry would not use them')
+  }
+  if (tlsCert === undefined || tlsKey === undefined)
+    throw wrong(
+      '-tls needs -tls-cert and -tls-key; make a pair with: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj /O=Pilot -keyout key.pem -out cert.pem',
+    )
+  const read = (flag: string, path: string): string => {
+    try {
+      return readFileSync(expandHome(path), 'utf8')
+    } catch (error) {
+      throw wrong(`${flag}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  return { cert: read('-tls-cert', tlsCert), key: read('-tls-key', tlsKey) }
+}
+
+function fail(error: unknown, exitCode: number): number {
+  const text = error instanceof Error ? error.message : String(error)
+  process.stderr.write(`${PROGRAM}: ${oneLine(text)}`)
+  if (!(error instanceof PilotError) && error instanceof Error && process.env.PILOT_DEBUG)
+    process.stderr.write(`${error.stack}\n`)
+  return exitCode
+}
+
+function oneLine(text: string): string {
+  return `${text.trim().replace(/\s*\n\s*/g, ' ')}\n`
+}
+
+process.exitCode = await main(process.argv.slice(2))

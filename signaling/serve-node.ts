@@ -1,0 +1,208 @@
+/** Composition root on Node: store, machines, sockets and HTTP of one rendezvous server. */
+import { createPublicKey, verify } from 'node:crypto'
+import type { Server } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
+import { getConnInfo } from '@hono/node-server/conninfo'
+import type { CryptoProvider } from '../core/crypto/provider.ts'
+import { type Endpoint, formatEndpoint } from '../core/machine.ts'
+import { createApp, type RendezvousView } from './app.ts'
+import { Beacon } from './beacon.ts'
+import type { BeaconLimits, RegistryLimits } from './limits.ts'
+import { type Log, SILENT_LOG } from './log.ts'
+import { Registry } from './registry.ts'
+import { MemoryStore, type RegistryStore } from './registry-store.ts'
+import { RequestMetrics } from './request-metrics.ts'
+import { parseListenAddress } from './serve-address.ts'
+import { BeaconServer } from './serve-beacon.ts'
+import { now } from './serve-clock.ts'
+import { listen } from './serve-listen.ts'
+import {
+  type ConnectionLimits,
+  DEFAULT_CONNECTION_LIMITS,
+  RegistryServer,
+  type TlsKeyPair,
+} from './serve-registry.ts'
+import { SqliteStore } from './sqlite-store.ts'
+import {
+  prometheusText,
+  type RegistryStats,
+  registryStats,
+  type SocketCounters,
+  type StatisticsSources,
+} from './statistics.ts'
+
+export interface RendezvousOptions {
+  /** `host:port` or `:port`; port 0 takes a free one. */
+  readonly registryAddress: string
+  readonly beaconAddress: string
+  /** Without it there is no HTTP. */
+  readonly httpAddress?: string
+  /** SQLite file; without it nothing outlives the process. */
+  readonly storePath?: string
+  /** PEM texts; without them the registry speaks plain TCP. */
+  readonly tls?: TlsKeyPair
+  readonly log?: Log
+  readonly limits?: Partial<RegistryLimits>
+  readonly beaconLimits?: Partial<BeaconLimits>
+  readonly connectionLimits?: Partial<ConnectionLimits>
+  /** Own id in gossip and the beacons to gossip with. */
+  readonly beaconId?: number
+  readonly beaconPeers?: readonly Endpoint[]
+  readonly allowOwnerRecovery?: boolean
+  readonly allowUnboundRotation?: boolean
+  readonly trustLocalBeacons?: boolean
+}
+
+export interface Rendezvous extends AsyncDisposable {
+  /** What the sockets are bound to; `0.0.0.0` or `::` when to every address. */
+  readonly registryEndpoint: Endpoint
+  readonly beaconEndpoint: Endpoint
+  readonly httpEndpoint: Endpoint | undefined
+  /** `http://host:port`, `undefined` without HTTP. */
+  readonly httpUrl: string | undefined
+  stats(): RegistryStats
+  /** Answers what was read, closes the sockets, then the store. Idempotent. */
+  close(): Promise<void>
+}
+
+/** `/api/stats` of a large registry is made at most this often. */
+const STATS_LIFETIME_MS = 1000
+const HTTP_CONNECTIONS_MAX = 256
+
+/**
+ * Starts everything or nothing.
+ *
+ * @throws {PilotError} `ERR_ADDRESS_IN_USE`, `ERR_INVALID_ARGUMENT`, `ERR_STORE_CORRUPT`, `ERR_STORE_IO`; one
+ * line that says what to do.
+ */
+export async function createRendezvous(options: RendezvousOptions): Promise<Rendezvous> {
+  const registryAddress = parseListenAddress(options.registryAddress)
+  const beaconAddress = parseListenAddress(options.beaconAddress)
+  const httpAddress =
+    options.httpAddress === undefined ? undefined : parseListenAddress(options.httpAddress)
+  const log = options.log ?? SILENT_LOG
+  const store: RegistryStore =
+    options.storePath === undefined ? new MemoryStore() : new SqliteStore(options.storePath)
+  const opened: (() => Promise<void> | void)[] = [() => store.close()]
+  const closeAll = async (): Promise<void> => {
+    let failure: unknown
+    for (const close of opened.splice(0).reverse())
+      try {
+        await close()
+      } catch (error) {
+        failure ??= error
+      }
+    if (failure !== undefined) throw failure
+  }
+
+  try {
+    const clock = now()
+    const registry = new Registry({ ...options, store, verify: ed25519Verify }, clock)
+    const beacon = new Beacon(
+      {
+        beaconId: options.beaconId ?? 0,
+        peers: options.beaconPeers ?? [],
+        ...(options.beaconLimits === undefined ? {} : { limits: options.beaconLimits }),
+        registeredIp: (nodeId) => registry.desk.nodes.live(nodeId)?.sourceIp,
+      },
+      clock.at,
+    )
+    const requests = new RequestMetrics()
+    const sockets: SocketCounters = {
+      connections: 0,
+      connectionsRefused: 0,
+      framesRefused: 0,
+      datagramsUnsent: 0,
+    }
+    const registryServer = new RegistryServer({
+      registry,
+      store,
+      metrics: requests,
+      counters: sockets,
+      log,
+      tls: options.tls,
+      limits: { ...DEFAULT_CONNECTION_LIMITS, ...options.connectionLimits },
+    })
+    const beaconServer = new BeaconServer({ beacon, counters: sockets, log })
+    const view = viewOf(
+      { registry, beacon, requests, sockets, startedAt: clock.at },
+      () => registryServer.isHealthy,
+    )
+
+    const registryEndpoint = await registryServer.listen(registryAddress)
+    opened.push(() => registryServer.close())
+    const beaconEndpoint = await beaconServer.listen(beaconAddress)
+    opened.push(() => beaconServer.close())
+    let httpEndpoint: Endpoint | undefined
+    if (httpAddress !== undefined) {
+      const server = httpServer(view)
+      httpEndpoint = await listen(server, httpAddress, 'http', '-http')
+      opened.push(() => closeHttp(server))
+    }
+    return {
+      registryEndpoint,
+      beaconEndpoint,
+      httpEndpoint,
+      httpUrl: httpEndpoint === undefined ? undefined : urlOf(httpEndpoint),
+      stats: () => view.stats(),
+      close: closeAll,
+      [Symbol.asyncDispose]: closeAll,
+    }
+  } catch (error) {
+    await closeAll().catch(() => {})
+    throw error
+  }
+}
+
+function viewOf(sources: StatisticsSources, isHealthy: () => boolean): RendezvousView {
+  let cached: { at: number; stats: RegistryStats } | undefined
+  return {
+    isHealthy,
+    metrics: () => prometheusText(sources, performance.now()),
+    stats: () => {
+      const at = performance.now()
+      if (cached === undefined || at - cached.at >= STATS_LIFETIME_MS)
+        cached = { at, stats: registryStats(sources, at) }
+      return cached.stats
+    },
+  }
+}
+
+function httpServer(view: RendezvousView): Server {
+  const app = createApp({ view, peerAddress: (context) => getConnInfo(context).remote.address })
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    serverOptions: { headersTimeout: 10_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 },
+  }) as Server
+  server.maxConnections = HTTP_CONNECTIONS_MAX
+  return server
+}
+
+async function closeHttp(server: Server & { closeAllConnections?: () => void }): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeAllConnections?.()
+  await closed
+}
+
+function urlOf({ address, port }: Endpoint): string {
+  const isWildcard = address === '::' || address === '0.0.0.0'
+  return `http://${formatEndpoint({ address: isWildcard ? 'localhost' : address, port })}`
+}
+
+/** DER in front of the 32 raw bytes of an Ed25519 public key (RFC 8410). */
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+
+/** Native: about ten times as fast as in JavaScript. */
+const ed25519Verify: CryptoProvider['ed25519Verify'] = (publicKey, message, signature) => {
+  if (publicKey.length !== 32 || signature.length !== 64) return false
+  try {
+    const key = createPublicKey({
+      key: Buffer.concat([SPKI_PREFIX, publicKey]),
+      format: 'der',
+      type: 'spki',
+    })
+    return verify(null, message, key, signature)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,334 @@
+/**
+ * The registry's TCP side: frames in, answers out, nothing sent before it is on disk. All frames that one
+ * turn of the event loop brings share one commit (spec/04 §2, §22 W14, W19).
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import { concat } from '../core/bytes.ts'
+import { WireError } from '../core/errors.ts'
+import type { Instant } from '../core/machine.ts'
+import { encodeRegistryFrame, RegistryFrameDecoder } from '../core/wire/registry-message.ts'
+import {
+  CONNECTIONS_MAX,
+  CONNECTIONS_PER_SOURCE_MAX,
+  FRAME_MS,
+  IDLE_MS,
+  UNFINISHED_BYTES_MAX,
+  UNSENT_BYTES_MAX,
+} from './limits.ts'
+import type { Log } from './log.ts'
+import type { Registry } from './registry.ts'
+import { RegistryConnection } from './registry-connection.ts'
+import type { RegistryStore } from './registry-store.ts'
+import type { RequestMetrics } from './request-metrics.ts'
+import { canonicalIp, endpointOf, type ListenAddress } from './serve-address.ts'
+import { now } from './serve-clock.ts'
+import { listen } from './serve-listen.ts'
+import type { SocketCounters } from './statistics.ts'
+
+/** PEM texts. */
+export interface TlsKeyPair {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface ConnectionLimits {
+  /** Connections in all and per source IP; more are closed at once. */
+  readonly connectionsMax: number
+  readonly connectionsPerSourceMax: number
+  /** Silence after which a connection is closed, and time to finish a frame that began, in ms. */
+  readonly idleMs: number
+  readonly frameMs: number
+}
+
+export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
+  connectionsMax: CONNECTIONS_MAX,
+  connectionsPerSourceMax: CONNECTIONS_PER_SOURCE_MAX,
+  idleMs: IDLE_MS,
+  frameMs: FRAME_MS,
+}
+
+export interface RegistryServerOptions {
+  readonly registry: Registry
+  readonly store: RegistryStore
+  readonly metrics: RequestMetrics
+  readonly counters: SocketCounters
+  readonly log: Log
+  readonly tls: TlsKeyPair | undefined
+  readonly limits: ConnectionLimits
+}
+
+interface Session {
+  readonly socket: Socket
+  readonly connection: RegistryConnection
+  readonly decoder: RegistryFrameDecoder
+  answers: Uint8Array[]
+  /** When the last frame was complete, or the connection made. */
+  frameAt: Instant
+  /** When the frame that is not complete began. */
+  begunAt: Instant | undefined
+  /** When reading stopped because answers are not read. */
+  pausedAt: Instant | undefined
+  unfinishedBytes: number
+  isClosing: boolean
+}
+
+const TICK_MS = 250
+const RETRY_COMMIT_MS = 1000
+const TLS_HANDSHAKE_MS = 10_000
+
+export class RegistryServer {
+  readonly #options: RegistryServerOptions
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  readonly #sessions = new Set<Session>()
+  readonly #perSource = new Map<string, number>()
+  #dirty = new Set<Session>()
+  #isFlushScheduled = false
+  #unfinishedBytes = 0
+  /** When the last commit failed, while none has succeeded since. */
+  #failedAt: Instant | undefined
+  #ticker: NodeJS.Timeout | undefined
+
+  constructor(options: RegistryServerOptions) {
+    this.#options = options
+    if (options.tls === undefined)
+      this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+        if (this.#admit(socket)) this.#open(socket)
+      })
+    else {
+      const { cert, key } = options.tls
+      const server = createTlsServer(
+        {
+          cert,
+          key,
+          minVersion: 'TLSv1.2',
+          handshakeTimeout: TLS_HANDSHAKE_MS,
+          allowHalfOpen: true,
+          noDelay: true,
+        },
+        (socket) => this.#open(socket),
+      )
+      server.on('tlsClientError', (error) =>
+        options.log.debug('TLS handshake failed', { reason: error.message }),
+      )
+      server.on('connection', (socket: Socket) => this.#admit(socket))
+      this.#server = server
+    }
+  }
+
+  get isHealthy(): boolean {
+    return this.#failedAt === undefined
+  }
+
+  /** @throws {NetworkError} `ERR_ADDRESS_IN_USE`, or `ERR_INVALID_ARGUMENT` for an address that is not ours. */
+  async listen(address: ListenAddress): Promise<{ address: string; port: number }> {
+    const bound = await listen(this.#server, address, 'registry', '-registry-addr')
+    this.#server.on('error', (error) =>
+      this.#options.log.error('registry listener failed', { reason: error.message }),
+    )
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    return bound
+  }
+
+  /** Answers what was read, then closes everything. */
+  async close(): Promise<void> {
+    clearInterval(this.#ticker)
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#flush()
+    for (const { socket } of this.#sessions) socket.end()
+    for (const socket of this.#sockets) socket.destroySoon()
+    const force = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy()
+    }, 500)
+    await closed
+    clearTimeout(force)
+  }
+
+  /** Caps come before TLS, which costs. */
+  #admit(socket: Socket): boolean {
+    const { counters, limits } = this.#options
+    const source = canonicalIp(socket.remoteAddress)
+    const fromSource = source === undefined ? 0 : (this.#perSource.get(source) ?? 0)
+    socket.on('error', () => socket.destroy())
+    if (
+      source === undefined ||
+      this.#sockets.size >= limits.connectionsMax ||
+      fromSource >= limits.connectionsPerSourceMax
+    ) {
+      counters.connectionsRefused++
+      socket.destroy()
+      return false
+    }
+    this.#sockets.add(socket)
+    this.#perSource.set(source, fromSource + 1)
+    counters.connections++
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      counters.connections--
+      const left = (this.#perSource.get(source) ?? 1) - 1
+      if (left === 0) this.#perSource.delete(source)
+      else this.#perSource.set(source, left)
+    })
+    return true
+  }
+
+  #open(socket: Socket): void {
+    const source = endpointOf(socket.remoteAddress, socket.remotePort)
+    if (source === undefined || socket.destroyed) {
+      socket.destroy()
+      return
+    }
+    const session: Session = {
+      socket,
+      connection: new RegistryConnection(source),
+      decoder: new RegistryFrameDecoder(),
+      answers: [],
+      frameAt: performance.now(),
+      begunAt: undefined,
+      pausedAt: undefined,
+      unfinishedBytes: 0,
+      isClosing: false,
+    }
+    this.#sessions.add(session)
+    socket.on('error', () => socket.destroy())
+    socket.on('data', (chunk) => this.#read(session, chunk))
+    socket.on('end', () => {
+      session.isClosing = true
+      this.#schedule(session)
+    })
+    socket.on('drain', () => {
+      if (session.pausedAt === undefined) return
+      session.pausedAt = undefined
+      socket.resume()
+    })
+    socket.once('close', () => {
+      this.#sessions.delete(session)
+      this.#dirty.delete(session)
+      this.#account(session, 0)
+    })
+  }
+
+  #read(session: Session, chunk: Uint8Array): void {
+    if (session.isClosing) return
+    if (this.#failedAt !== undefined && !this.#commit()) {
+      session.socket.destroy()
+      return
+    }
+    session.decoder.push(chunk)
+    try {
+      this.#answer(session)
+    } catch (error) {
+      if (error instanceof WireError) {
+        this.#options.counters.framesRefused++
+        this.#options.log.debug('frame refused', { reason: error.message })
+        session.isClosing = true
+      } else {
+        // A fault of ours must cost this connection, not the process (spec/04 §22 W26).
+        this.#options.log.error('request failed unexpectedly', { reason: String(error) })
+        session.socket.destroy()
+        return
+      }
+    }
+    this.#account(session, session.decoder.pendingBytes)
+    if (this.#unfinishedBytes > UNFINISHED_BYTES_MAX) {
+      this.#options.counters.framesRefused++
+      session.socket.destroy()
+      return
+    }
+    this.#schedule(session)
+  }
+
+  #answer(session: Session): void {
+    const { registry, metrics } = this.#options
+    const clock = now()
+    let started = clock.at
+    if (session.decoder.pendingBytes > 0) session.begunAt ??= started
+    for (;;) {
+      const message = session.decoder.next()
+      if (message === undefined) break
+      const { reply, close } = registry.handle(message, session.connection, clock)
+      const ended = performance.now()
+      metrics.observe(message.type, reply.type === 'error', (ended - started) / 1000)
+      started = ended
+      session.answers.push(encodeRegistryFrame(reply))
+      session.frameAt = ended
+      session.begunAt = ended
+      if (close) {
+        session.isClosing = true
+        break
+      }
+    }
+    if (session.decoder.pendingBytes === 0) session.begunAt = undefined
+  }
+
+  #account(session: Session, bytes: number): void {
+    this.#unfinishedBytes += bytes - session.unfinishedBytes
+    session.unfinishedBytes = bytes
+  }
+
+  /** Answers leave after the present turn of the event loop, when every socket that had data was read. */
+  #schedule(session: Session): void {
+    if (session.answers.length === 0 && !session.isClosing) return
+    this.#dirty.add(session)
+    if (this.#isFlushScheduled) return
+    this.#isFlushScheduled = true
+    setImmediate(() => this.#flush())
+  }
+
+  #flush(): void {
+    this.#isFlushScheduled = false
+    const sessions = this.#dirty
+    this.#dirty = new Set()
+    if (!this.#commit(true)) {
+      // What is not on disk is not answered: the clients ask again.
+      for (const { socket } of sessions) socket.destroy()
+      return
+    }
+    for (const session of sessions) {
+      const { socket, answers } = session
+      session.answers = []
+      if (socket.destroyed) continue
+      if (answers.length > 0) socket.write(answers.length === 1 ? answers[0]! : concat(...answers))
+      if (session.isClosing) socket.destroySoon()
+      else if (socket.writableLength > UNSENT_BYTES_MAX) {
+        socket.pause()
+        session.pausedAt = performance.now()
+      }
+    }
+  }
+
+  /** After a failure it is tried again at most once per second unless `force`. */
+  #commit(force = false): boolean {
+    const { store, log } = this.#options
+    const at = performance.now()
+    if (!force && this.#failedAt !== undefined && at - this.#failedAt < RETRY_COMMIT_MS)
+      return false
+    try {
+      store.commit()
+    } catch (error) {
+      log.error('nothing is answered until the store can be written', {
+        reason: error instanceof Error ? error.message : String(error),
+      })
+      this.#failedAt = at
+      return false
+    }
+    if (this.#failedAt !== undefined) log.info('the store can be written again')
+    this.#failedAt = undefined
+    return true
+  }
+
+  #tick(): void {
+    const { registry, limits } = this.#options
+    const clock = now()
+    if (clock.at >= registry.pollTimeout()) registry.handleTimeout(clock)
+    if (this.#failedAt !== undefined || this.#options.store.pendingChanges > 0) this.#commit()
+    for (const { socket, frameAt, begunAt, pausedAt, isClosing } of this.#sessions) {
+      const isIdle = clock.at - frameAt >= limits.idleMs
+      const isSlow = [begunAt, pausedAt].some(
+        (since) => since !== undefined && clock.at - since >= limits.frameMs,
+      )
+      if (isIdle || isSlow || (isClosing && clock.at - frameAt >= limits.frameMs)) socket.destroy()
+    }
+  }
+}
