@@ -1,0 +1,622 @@
+/**
+ * A stream connection (spec/03 Part A): routes segments to its parts, and puts their packets on the wire. The
+ * parts are the handshake (`opening.ts`), the two directions (`sender.ts`, `receiver.ts`) and the end
+ * (`closing.ts`). What a packet without a connection gets is the caller's.
+ */
+import { UsageError } from '../errors.ts'
+import type { Instant } from '../machine.ts'
+import type { SocketAddress } from '../wire/address.ts'
+import { FLAG, PACKET_HEADER_BYTES, PROTOCOL, writePacketHeader } from '../wire/packet.ts'
+import { looksLikeSack, sackBytes } from '../wire/sack.ts'
+import { Closing } from './closing.ts'
+import type { ConnectionStats, ConnectionStreamInfo } from './info.ts'
+import { Opening } from './opening.ts'
+import { isModernWindow, Receiver } from './receiver.ts'
+import { Sender } from './sender.ts'
+import { type ConnectionTuning, DEFAULT_TUNING } from './tuning.ts'
+
+/**
+ * `FIN_WAIT` lasts from our FIN until both sides are done, whoever began. A closing connection stays in
+ * `ESTABLISHED` or `CLOSE_WAIT` until all it wrote is acknowledged.
+ */
+export type ConnectionState =
+  | 'SYN_SENT'
+  | 'SYN_RECEIVED'
+  | 'ESTABLISHED'
+  | 'FIN_WAIT'
+  | 'CLOSE_WAIT'
+  | 'TIME_WAIT'
+  | 'CLOSED'
+
+export interface ConnectionOptions {
+  readonly id: number
+  /** Source of what we send. */
+  readonly local: SocketAddress
+  readonly remote: SocketAddress
+  /** Our initial sequence number, random and below 2^31 (spec/03 §7.8). */
+  readonly isn: number
+  readonly now: Instant
+  readonly tuning?: Partial<ConnectionTuning>
+}
+
+/**
+ * - `connected`: bytes may flow; once.
+ * - `readable`: `read` gives bytes again after it gave none.
+ * - `writable`: there is room again after a short `write`.
+ * - `ended`: the peer's end of stream arrived; bytes before it may still be unread. Once.
+ * - `closed`: the stream is over, cleanly or by `failure`; once and last. The state is then `TIME_WAIT`
+ *   or `CLOSED`; hand segments and timeouts to the connection until it is `CLOSED`.
+ */
+export type ConnectionEvent = 'connected' | 'readable' | 'writable' | 'ended' | 'closed'
+
+/** Why a connection closed other than by both sides' consent. */
+export type ConnectionFailure = 'refused' | 'reset' | 'timeout' | 'truncated'
+
+const NEVER = Number.POSITIVE_INFINITY
+const { SYN, ACK, FIN, RST } = FLAG
+
+/** In the order in which pending events are given. */
+const EVENTS: readonly ConnectionEvent[] = ['connected', 'readable', 'writable', 'ended', 'closed']
+const BIT = { connected: 1, readable: 2, writable: 4, ended: 8, closed: 16 } as const
+
+/** A repeated FIN or SYN-ACK is answered at most this often, and in TIME_WAIT as spec/03 §3.1 says. */
+const REPEAT_ANSWER_MS = 200
+const TIME_WAIT_ANSWER_MS = 1000
+
+export class Connection {
+  readonly id: number
+  readonly local: SocketAddress
+  readonly remote: SocketAddress
+  readonly #tuning: ConnectionTuning
+  readonly #isn: number
+  readonly #opening: Opening
+  readonly #sender: Sender
+  readonly #receiver: Receiver
+  readonly #closing: Closing
+
+  #state: ConnectionState
+  #failure: ConnectionFailure | undefined
+  #events = 0
+  #wantsReadable = true
+  #mayTransmit = true
+  #rstDue = false
+  #rstSeq = 0
+
+  #timeWaitAt: Instant = NEVER
+  #keepaliveAt: Instant = NEVER
+  #keepaliveDue = false
+  #idleAt: Instant = NEVER
+  #lastSentAt: Instant
+  #lastHeardAt: Instant
+  #lastAnswerAt: Instant = Number.NEGATIVE_INFINITY
+  #segmentsReceived = 0
+
+  private constructor(options: ConnectionOptions, synSeq?: number) {
+    const { now } = options
+    const tuning = { ...DEFAULT_TUNING, ...options.tuning }
+    const isn = options.isn >>> 0
+    this.id = options.id
+    this.local = options.local
+    this.remote = options.remote
+    this.#tuning = tuning
+    this.#isn = isn
+    this.#sender = new Sender(isn, tuning, now)
+    this.#receiver = new Receiver(tuning)
+    this.#closing = new Closing(this.#sender, this.#receiver, tuning, now)
+    this.#opening =
+      synSeq === undefined
+        ? Opening.dial(isn, tuning, now)
+        : Opening.accept(isn, synSeq >>> 0, tuning, now)
+    this.#state = synSeq === undefined ? 'SYN_SENT' : 'SYN_RECEIVED'
+    this.#lastSentAt = this.#lastHeardAt = now
+  }
+
+  /** Opens toward a listener: a SYN is queued. */
+  static dial(options: ConnectionOptions): Connection {
+    return new Connection(options)
+  }
+
+  /**
+   * Answers a SYN: a SYN-ACK is queued. `connected` follows when any packet acknowledges it, or when the
+   * SYN is not repeated for `thirdPacketMs`: a G1 dialer whose third packet was lost has nothing more to
+   * say until it writes, and no second SYN-ACK moves it (spec/03 §2.1).
+   */
+  static accept(options: ConnectionOptions, synSeq: number, synWindow: number): Connection {
+    const connection = new Connection(options, synSeq)
+    connection.#start(synSeq, synWindow)
+    return connection
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+  get failure(): ConnectionFailure | undefined {
+    return this.#failure
+  }
+  get readableBytes(): number {
+    return this.#receiver.readableBytes
+  }
+  /** Bytes a `write` would take now. */
+  get writableBytes(): number {
+    return this.#canWrite ? this.#sender.free : 0
+  }
+  /** True when the peer's end of stream arrived and everything before it was read. */
+  get ended(): boolean {
+    return this.#receiver.isEnded && this.#receiver.readableBytes === 0
+  }
+  /** True when the peer acknowledged everything written. */
+  get isDrained(): boolean {
+    return this.#sender.isDrained
+  }
+  /** True when `pollTransmit` might give a packet. */
+  get wantsTransmit(): boolean {
+    return this.#mayTransmit
+  }
+
+  get stats(): ConnectionStats {
+    const sender = this.#sender
+    return {
+      bytesSent: sender.bytesSent,
+      bytesReceived: this.#receiver.bytesReceived,
+      segmentsSent: sender.segmentsSent,
+      segmentsReceived: this.#segmentsReceived,
+      retransmits: sender.retransmits,
+      fastRetransmits: sender.fastRetransmits,
+      sacksReceived: sender.sacksReceived,
+      sacksSent: this.#receiver.sacksSent,
+      duplicateAcks: sender.duplicateAcks,
+    }
+  }
+
+  info(): ConnectionStreamInfo {
+    const sender = this.#sender
+    return {
+      cwnd: Math.floor(sender.cwnd),
+      ssthresh: Math.floor(Math.min(sender.ssthresh, this.#tuning.cwndMaxBytes)),
+      inFlight: sender.inFlightBytes,
+      srttMs: sender.rtt.srttMs,
+      rttvarMs: sender.rtt.rttvarMs,
+      unackedSegments: sender.inFlightSegments,
+      outOfOrderSegments: this.#receiver.heldSegments,
+      peerWindowBytes: sender.peerWindowBytes,
+      windowBytes: this.#receiver.windowBytes,
+      inRecovery: sender.inRecovery,
+    }
+  }
+
+  /**
+   * A packet of this connection arrived. `payload` is kept where it must be, without a copy: its memory
+   * must not change afterwards. No field values make this throw.
+   */
+  handleSegment(
+    flags: number,
+    seq: number,
+    ack: number,
+    window: number,
+    payload: Uint8Array,
+    now: Instant,
+  ): void {
+    if (this.#state === 'CLOSED') return
+    this.#mayTransmit = true
+    // First match wins (spec/03 §1).
+    if ((flags & SYN) !== 0) {
+      if ((flags & ACK) !== 0) this.#handleSynAck(seq, ack, window, now)
+      else this.#handleSyn(seq, now)
+    } else if ((flags & FIN) !== 0) this.#handleFin(flags, seq, ack, payload, now)
+    else if ((flags & RST) !== 0) this.#handleRst()
+    else if ((flags & ACK) !== 0) this.#handleAck(flags, seq, ack, window, payload, now)
+  }
+
+  /**
+   * True when a SYN with this number, arriving on this connection, comes from a peer that lost it and
+   * dials anew from the same port: replace this connection by one that accepts the SYN.
+   */
+  isSupersededBy(synSeq: number, now: Instant): boolean {
+    if (this.#opening.isDialer) return false
+    if (this.#state === 'CLOSED' || this.#state === 'TIME_WAIT') return true
+    return this.#opening.isNewDial(synSeq, this.#state === 'SYN_RECEIVED', now)
+  }
+
+  handleTimeout(now: Instant): void {
+    const due = this.pollTimeout()
+    if (due === undefined || now < due) return
+    this.#mayTransmit = true
+    this.#receiver.handleTimeout(now)
+    const wasEnded = this.#receiver.isEnded
+    const outcome =
+      this.#sender.handleTimeout(now) ??
+      this.#opening.handleTimeout(now) ??
+      this.#closing.handleTimeout(now)
+    if (this.#receiver.isEnded && !wasEnded) this.#handleEnd(now)
+    if (outcome === 'open') this.#establish(now)
+    else if (outcome === 'done') this.#enterTimeWait(now)
+    else if (outcome === 'truncated') this.#finish('truncated', !this.#closing.isSent)
+    else if (outcome === 'timeout') this.#finish('timeout', this.#opening.isSent)
+    else if (now >= this.#timeWaitAt) this.#free()
+    else this.#handleQuiet(now)
+  }
+
+  pollTimeout(): Instant | undefined {
+    const at = Math.min(
+      this.#receiver.nextTimeoutAt,
+      this.#sender.nextTimeoutAt,
+      this.#opening.nextTimeoutAt,
+      this.#closing.nextTimeoutAt,
+      this.#timeWaitAt,
+      this.#keepaliveAt,
+      this.#idleAt,
+    )
+    return at === NEVER ? undefined : at
+  }
+
+  /**
+   * Writes one whole packet at `out[offset..]` and returns its length, 0 when nothing is due.
+   *
+   * @throws {UsageError} `ERR_INVALID_ARGUMENT` when fewer than 34 + `segmentBytes` bytes are there.
+   */
+  pollTransmit(out: Uint8Array, offset: number, now: Instant): number {
+    if (!this.#mayTransmit) return 0
+    const need = PACKET_HEADER_BYTES + Math.max(this.#tuning.segmentBytes, sackBytes(4))
+    if (out.length - offset < need)
+      throw new UsageError(
+        'ERR_INVALID_ARGUMENT',
+        `a packet needs ${need} bytes of room, got ${out.length - offset}`,
+      )
+    const length = this.#nextPacket(out, offset, now)
+    if (length === 0) this.#mayTransmit = false
+    else this.#lastSentAt = now
+    return length
+  }
+
+  pollEvent(): ConnectionEvent | undefined {
+    if (this.#events === 0) return undefined
+    for (const event of EVENTS) {
+      if ((this.#events & BIT[event]) === 0) continue
+      this.#events &= ~BIT[event]
+      return event
+    }
+    return undefined
+  }
+
+  /** Copies what fits into the send buffer and returns how much; 0 once closed. */
+  write(data: Uint8Array, _now: Instant): number {
+    if (!this.#canWrite || data.length === 0) return 0
+    this.#mayTransmit = true
+    return this.#sender.write(data)
+  }
+
+  /** The next bytes in order, up to 64 KiB, or `undefined`. Works after `closed` until everything was read. */
+  read(_now: Instant): Uint8Array | undefined {
+    const bytes = this.#receiver.read()
+    if (bytes === undefined) this.#wantsReadable = true
+    else if (this.#isOpen && this.#receiver.isAckDue) this.#mayTransmit = true
+    return bytes
+  }
+
+  /**
+   * No more writes. What was written is delivered, then FIN; a peer that says nothing for `lingerMs` is
+   * given up. Reading goes on until the peer's FIN, which the references send at once (spec/03 §3).
+   */
+  close(now: Instant): void {
+    if (this.#closing.isRequested || this.#state === 'CLOSED' || this.#state === 'TIME_WAIT') return
+    this.#closing.request()
+    this.#mayTransmit = true
+    if (this.#state === 'SYN_SENT' && this.#sender.isDrained)
+      this.#finish(undefined, this.#opening.isSent)
+    else this.#advance(now)
+  }
+
+  /** Drops everything, unread bytes too, and tells the peer. */
+  reset(_now: Instant): void {
+    if (this.#state !== 'CLOSED') this.#finish('reset', this.#opening.isSent)
+    this.#receiver.discard()
+  }
+
+  /** The tunnel is gone: closed without a packet. */
+  abort(reason: 'reset' | 'timeout', _now: Instant): void {
+    if (this.#state !== 'CLOSED') this.#finish(reason, false)
+  }
+
+  /** The packets take another way: what was lost on the old one is sent again at once. */
+  handlePathChange(now: Instant): void {
+    if (this.#state === 'CLOSED' || this.#state === 'TIME_WAIT') return
+    this.#mayTransmit = true
+    if (this.#isOpen) {
+      this.#sender.handlePathChange(now)
+      this.#closing.handlePathChange(now)
+    } else this.#opening.handlePathChange(now)
+  }
+
+  get #isOpen(): boolean {
+    return (
+      this.#state === 'ESTABLISHED' || this.#state === 'CLOSE_WAIT' || this.#state === 'FIN_WAIT'
+    )
+  }
+
+  get #canWrite(): boolean {
+    return !this.#closing.isRequested && this.#state !== 'CLOSED' && this.#state !== 'TIME_WAIT'
+  }
+
+  #emit(event: ConnectionEvent): void {
+    this.#events |= BIT[event]
+  }
+
+  /** The peer's SYN number and first window are known. */
+  #start(synSeq: number, window: number): void {
+    this.#receiver.start(synSeq)
+    this.#sender.start(window, synSeq)
+    this.#noteWindow(window)
+  }
+
+  #noteWindow(window: number): void {
+    if (!isModernWindow(window)) return
+    this.#sender.peerIsModern = true
+    this.#receiver.peerIsModern = true
+  }
+
+  #handleSyn(seq: number, now: Instant): void {
+    if (this.#opening.isDialer || this.#state === 'TIME_WAIT') return
+    // The peer forgot this connection. Its next SYN finds none and opens a new one.
+    if (this.isSupersededBy(seq, now)) this.#finish('reset', false)
+    else if (this.#receiver.isEmpty)
+      this.#opening.handleRepeatedSyn(this.#state === 'SYN_RECEIVED', now)
+  }
+
+  #handleSynAck(seq: number, ack: number, window: number, now: Instant): void {
+    const opening = this.#opening
+    if (this.#state !== 'SYN_SENT') {
+      // A copy, or our kind asking for a third packet that was lost; references need no answer.
+      const isCopy = opening.isDialer && seq >>> 0 === opening.synSeq && this.#receiver.isEmpty
+      if (this.#isOpen && isCopy) this.#answerRepeat(now)
+      return
+    }
+    switch (opening.handleSynAck(seq, ack)) {
+      case 'ignore':
+        return
+      case 'stale':
+        this.#rstDue = true
+        this.#rstSeq = ack >>> 0
+        return
+      case 'open':
+        this.#start(seq, window)
+        this.#receiver.requestAck()
+        this.#establish(now)
+        for (const one of opening.takeEarly())
+          this.handleSegment(one.flags, one.seq, one.ack, one.window, one.payload, now)
+    }
+  }
+
+  #establish(now: Instant): void {
+    this.#state = 'ESTABLISHED'
+    this.#opening.complete(now)
+    this.#heard(now)
+    this.#keepaliveAt = now + this.#tuning.keepaliveMs
+    if (this.#tuning.idleTimeoutMs > 0) this.#idleAt = now + this.#tuning.idleTimeoutMs
+    this.#emit('connected')
+    this.#advance(now)
+  }
+
+  #handleRst(): void {
+    if (this.#state === 'SYN_SENT') {
+      if (this.#opening.isSent) this.#finish('refused', false)
+      return
+    }
+    // Everything of both sides arrived: what is cut short is only the goodbye.
+    const isDone = this.#receiver.isEnded && this.#sender.isDrained
+    this.#finish(isDone ? undefined : 'reset', false)
+  }
+
+  #handleAck(
+    flags: number,
+    seq: number,
+    ack: number,
+    window: number,
+    payload: Uint8Array,
+    now: Instant,
+  ): void {
+    if (this.#state === 'SYN_SENT') {
+      if (this.#opening.isAnswer(ack)) this.#opening.hold({ flags, seq, ack, window, payload })
+      return
+    }
+    if (this.#state === 'SYN_RECEIVED') {
+      if (!this.#opening.isAnswer(ack)) return
+      this.#establish(now)
+    }
+    if (!this.#isOpen) return
+    const isSack =
+      payload.length > 0 &&
+      looksLikeSack(payload) &&
+      payload.length === sackBytes(payload[4]!) &&
+      this.#sender.areOurs(payload, payload[4]!)
+    // An ack of what was never sent belongs to another life of this port pair; 0 is none (spec/03 §4).
+    if (ack !== 0 && !this.#closing.handleAck(ack)) {
+      if (this.#sender.isBeyond(ack)) return
+      const sack = isSack ? payload : undefined
+      this.#sender.handleAck(seq, ack, window, payload.length === 0, sack, now)
+    }
+    this.#heard(now)
+    this.#noteWindow(window)
+    if (payload.length > 0 && !isSack) this.#handleData(seq, payload, now)
+    if (this.#sender.takeRoom()) this.#emit('writable')
+    this.#advance(now)
+  }
+
+  #handleData(seq: number, payload: Uint8Array, now: Instant): void {
+    this.#segmentsReceived++
+    const wasEnded = this.#receiver.isEnded
+    if (!this.#receiver.handleData(seq, payload, now)) return
+    this.#closing.handleDelivered(now)
+    if (this.#wantsReadable) {
+      this.#wantsReadable = false
+      this.#emit('readable')
+    }
+    if (this.#receiver.isEnded && !wasEnded) this.#handleEnd(now)
+  }
+
+  #handleFin(flags: number, seq: number, ack: number, payload: Uint8Array, now: Instant): void {
+    if (this.#state === 'SYN_SENT') {
+      this.#opening.hold({ flags, seq, ack, window: 0, payload })
+      return
+    }
+    if (this.#state === 'SYN_RECEIVED') this.#establish(now)
+    // Of ack and window only what concerns our FIN counts: window 0 does not mean closed here.
+    if ((flags & ACK) !== 0) this.#closing.handleAck(ack)
+    if (this.#state === 'TIME_WAIT' || this.#receiver.isEnded) {
+      this.#answerRepeat(now)
+      this.#advance(now)
+      return
+    }
+    this.#heard(now)
+    if (payload.length > 0) {
+      // G2 sends data due again as FIN while it closes (spec/03 §3). Its true FIN has no payload.
+      this.#handleData(seq, payload, now)
+      this.#closing.handleGap(now)
+    } else if (this.#receiver.handleFin(seq)) {
+      if (this.#receiver.isEnded) this.#handleEnd(now)
+      else this.#closing.handleGap(now)
+    }
+    this.#advance(now)
+  }
+
+  /** Every byte of the peer is here. A FIN is answered by a pure ACK, never by FIN (spec/03 §3.1). */
+  #handleEnd(now: Instant): void {
+    this.#closing.handleDelivered(now)
+    this.#receiver.requestAck()
+    if (this.#state === 'ESTABLISHED') this.#state = 'CLOSE_WAIT'
+    this.#emit('ended')
+    this.#advance(now)
+  }
+
+  #handleQuiet(now: Instant): void {
+    const { keepaliveMs, idleTimeoutMs } = this.#tuning
+    if (now >= this.#keepaliveAt) {
+      this.#keepaliveDue = now >= this.#lastSentAt + keepaliveMs
+      this.#keepaliveAt = (this.#keepaliveDue ? now : this.#lastSentAt) + keepaliveMs
+    }
+    if (now >= this.#idleAt) {
+      this.#idleAt = this.#lastHeardAt + idleTimeoutMs
+      if (now >= this.#idleAt) this.#finish('timeout', true)
+    }
+  }
+
+  #heard(now: Instant): void {
+    this.#lastHeardAt = now
+    this.#closing.handleHeard(now)
+  }
+
+  /** Answers a repeated FIN or SYN-ACK by an ACK, rarely enough to feed no storm. */
+  #answerRepeat(now: Instant): void {
+    const intervalMs = this.#state === 'TIME_WAIT' ? TIME_WAIT_ANSWER_MS : REPEAT_ANSWER_MS
+    if (now - this.#lastAnswerAt < intervalMs) return
+    this.#lastAnswerAt = now
+    this.#receiver.requestAck()
+  }
+
+  #advance(now: Instant): void {
+    if (!this.#isOpen) return
+    this.#closing.advance(now)
+    if (this.#closing.isStarted) this.#state = 'FIN_WAIT'
+    if (this.#closing.isDone) this.#enterTimeWait(now)
+  }
+
+  #enterTimeWait(now: Instant): void {
+    this.#stop()
+    this.#state = 'TIME_WAIT'
+    this.#timeWaitAt = now + this.#tuning.timeWaitMs
+    this.#emit('closed')
+  }
+
+  /** Closed at once, whatever is under way. */
+  #finish(failure: ConnectionFailure | undefined, tellPeer: boolean): void {
+    const wasOver = this.#state === 'TIME_WAIT'
+    this.#rstSeq = this.#sender.nextSeq
+    this.#free()
+    this.#rstDue = this.#mayTransmit = tellPeer
+    if (wasOver) return
+    this.#failure = failure
+    this.#events &= ~BIT.writable
+    this.#emit('closed')
+  }
+
+  #free(): void {
+    this.#stop()
+    this.#receiver.close()
+    this.#state = 'CLOSED'
+    this.#mayTransmit = false
+  }
+
+  #stop(): void {
+    this.#opening.stop()
+    this.#sender.close()
+    this.#closing.stop()
+    this.#keepaliveDue = false
+    this.#timeWaitAt = this.#keepaliveAt = this.#idleAt = NEVER
+  }
+
+  #nextPacket(out: Uint8Array, offset: number, now: Instant): number {
+    if (this.#rstDue) {
+      this.#rstDue = false
+      return this.#packet(out, offset, RST, this.#rstSeq, 0, 0, 0)
+    }
+    if (this.#state === 'CLOSED') return 0
+    const receiver = this.#receiver
+    const sender = this.#sender
+    const slots = receiver.windowSlots
+    if (this.#opening.isDue) {
+      this.#opening.handleSent()
+      if (this.#opening.isDialer) return this.#packet(out, offset, SYN, this.#isn, 0, slots, 0)
+      receiver.handleAckSent(slots)
+      return this.#packet(out, offset, SYN | ACK, this.#isn, receiver.ackNumber, slots, 0)
+    }
+    if (this.#state === 'SYN_SENT' || this.#state === 'SYN_RECEIVED') return 0
+    if (receiver.isAckDue && receiver.isSackDue) return this.#ackPacket(out, offset, slots)
+    const length = sender.next(out, offset + PACKET_HEADER_BYTES, now)
+    if (length > 0) {
+      receiver.handleAckSent(slots)
+      const { segmentSeq } = sender
+      return this.#packet(out, offset, ACK, segmentSeq, receiver.ackNumber, slots, length)
+    }
+    if (receiver.isAckDue) return this.#ackPacket(out, offset, slots)
+    if (this.#closing.isDue) {
+      this.#closing.handleSent(now)
+      return this.#packet(out, offset, FIN, sender.nextSeq, 0, 0, 0)
+    }
+    if (!this.#keepaliveDue) return 0
+    this.#keepaliveDue = false
+    receiver.handleAckSent(slots)
+    return this.#packet(out, offset, ACK, sender.nextSeq, receiver.ackNumber, slots, 0)
+  }
+
+  /** A pure ACK, with blocks where they tell more. */
+  #ackPacket(out: Uint8Array, offset: number, slots: number): number {
+    const receiver = this.#receiver
+    const length = receiver.writeSack(out, offset + PACKET_HEADER_BYTES)
+    receiver.handleAckSent(slots)
+    return this.#packet(out, offset, ACK, this.#sender.nextSeq, receiver.ackNumber, slots, length)
+  }
+
+  #packet(
+    out: Uint8Array,
+    offset: number,
+    flags: number,
+    seq: number,
+    ack: number,
+    window: number,
+    payloadLength: number,
+  ): number {
+    return writePacketHeader(
+      out,
+      offset,
+      PROTOCOL.stream,
+      flags,
+      this.local.address,
+      this.local.port,
+      this.remote.address,
+      this.remote.port,
+      seq,
+      ack,
+      window,
+      payloadLength,
+    )
+  }
+}

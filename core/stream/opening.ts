@@ -1,0 +1,160 @@
+/**
+ * The handshake of a connection (spec/03 §2): when SYN or SYN-ACK leave, which answer counts, and what a SYN
+ * on a connection that exists means.
+ */
+import type { Instant } from '../machine.ts'
+import { serialAdd } from '../wire/serial.ts'
+import type { ConnectionTuning } from './tuning.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+/** Segments kept that overtook the SYN-ACK (spec/03 §7.10). */
+const EARLY_MAX = 16
+/** SYN-ACKs of a stale connection answered by RST and a new SYN in one dial (spec/03 §6). */
+const STALE_MAX = 8
+/** After the handshake, how long a SYN like the first one is taken for a late copy of it. */
+const LATE_SYN_MS = 5000
+
+export interface EarlySegment {
+  readonly flags: number
+  readonly seq: number
+  readonly ack: number
+  readonly window: number
+  readonly payload: Uint8Array
+}
+
+export class Opening {
+  readonly #tuning: ConnectionTuning
+  readonly #isn: number
+  readonly isDialer: boolean
+  /** The peer's SYN number, once known. */
+  #synSeq = 0
+  #isDue = true
+  #isSent = false
+  #repeatAt: Instant = NEVER
+  #intervalMs: number
+  #deadlineAt: Instant
+  #wasRepeated = false
+  #staleAnswers = 0
+  #early: EarlySegment[] = []
+  #openedAt: Instant = NEVER
+
+  private constructor(isn: number, isDialer: boolean, tuning: ConnectionTuning, now: Instant) {
+    this.#isn = isn
+    this.isDialer = isDialer
+    this.#tuning = tuning
+    this.#intervalMs = tuning.synIntervalMs
+    if (isDialer) this.#repeatAt = now + this.#intervalMs
+    this.#deadlineAt = now + (isDialer ? tuning.dialTimeoutMs : tuning.thirdPacketMs)
+  }
+
+  static dial(isn: number, tuning: ConnectionTuning, now: Instant): Opening {
+    return new Opening(isn, true, tuning, now)
+  }
+
+  static accept(isn: number, synSeq: number, tuning: ConnectionTuning, now: Instant): Opening {
+    const opening = new Opening(isn, false, tuning, now)
+    opening.#synSeq = synSeq
+    return opening
+  }
+
+  /** A SYN or SYN-ACK has to leave. */
+  get isDue(): boolean {
+    return this.#isDue
+  }
+  get isSent(): boolean {
+    return this.#isSent
+  }
+  get synSeq(): number {
+    return this.#synSeq
+  }
+
+  handleSent(): void {
+    this.#isDue = false
+    this.#isSent = true
+  }
+
+  /** True when `ack` acknowledges our SYN and nothing else. */
+  isAnswer(ack: number): boolean {
+    return ack >>> 0 === serialAdd(this.#isn, 1)
+  }
+
+  /**
+   * A SYN-ACK while dialing. `stale`: another life of this connection answered; RST and SYN are to leave
+   * (spec/03 §6).
+   */
+  handleSynAck(seq: number, ack: number): 'open' | 'stale' | 'ignore' {
+    if (!this.#isSent) return 'ignore'
+    if (this.isAnswer(ack)) {
+      this.#synSeq = seq >>> 0
+      return 'open'
+    }
+    if (++this.#staleAnswers > STALE_MAX) return 'ignore'
+    this.#isDue = true
+    return 'stale'
+  }
+
+  /** The SYN came again before anything else: so must the SYN-ACK. */
+  handleRepeatedSyn(isHalfOpen: boolean, now: Instant): void {
+    this.#isDue = true
+    if (!isHalfOpen) return
+    this.#wasRepeated = true
+    this.#deadlineAt = now + this.#tuning.synReceivedMs
+  }
+
+  /** Keeps a segment that overtook the SYN-ACK; more than 16 are dropped. */
+  hold(segment: EarlySegment): void {
+    if (this.#early.length < EARLY_MAX) this.#early.push(segment)
+  }
+
+  takeEarly(): readonly EarlySegment[] {
+    const early = this.#early
+    this.#early = []
+    return early
+  }
+
+  /** The handshake is done: a SYN or SYN-ACK that was still to leave is not needed. */
+  complete(now: Instant): void {
+    if (this.isDialer) this.#isDue = false
+    this.#openedAt = now
+    this.#deadlineAt = this.#repeatAt = NEVER
+  }
+
+  /** Nothing of the handshake is left to do. */
+  stop(): void {
+    this.#isDue = false
+    this.#deadlineAt = this.#repeatAt = NEVER
+    this.#early = []
+  }
+
+  /** True when this SYN, on a connection already open, is a new dial and not a copy of the first one. */
+  isNewDial(synSeq: number, isHalfOpen: boolean, now: Instant): boolean {
+    if (synSeq >>> 0 !== this.#synSeq) return true
+    // References always begin at 0, so the number alone does not tell a late copy from a new dial.
+    return !isHalfOpen && now - this.#openedAt >= LATE_SYN_MS
+  }
+
+  handlePathChange(now: Instant): void {
+    this.#isDue = true
+    if (!this.isDialer) return
+    this.#intervalMs = this.#tuning.synIntervalMs
+    this.#repeatAt = now + this.#intervalMs
+  }
+
+  /** `open` when a half-open connection may be taken as established, `timeout` when the time is up. */
+  handleTimeout(now: Instant): 'open' | 'timeout' | undefined {
+    if (now >= this.#deadlineAt) {
+      this.#deadlineAt = NEVER
+      return this.isDialer || this.#wasRepeated ? 'timeout' : 'open'
+    }
+    if (now >= this.#repeatAt) {
+      this.#isDue = true
+      this.#intervalMs = Math.min(this.#tuning.synIntervalMaxMs, this.#intervalMs * 2)
+      this.#repeatAt = now + this.#intervalMs
+    }
+    return undefined
+  }
+
+  get nextTimeoutAt(): Instant {
+    return Math.min(this.#deadlineAt, this.#repeatAt)
+  }
+}
