@@ -41,6 +41,8 @@ export class PathSelector {
   #lastUseAt = Number.NEGATIVE_INFINITY
   #firstTryAt: Instant | undefined
   #relayedSince: Instant | undefined
+  /** The registry was asked where the peer is: until then the relay is not used for want of better. */
+  #resolvingUntil: Instant | undefined
   #nextProbeAt: Instant | undefined
   #probes: ArrivalPath[] = []
 
@@ -66,8 +68,14 @@ export class PathSelector {
     this.#hasRelay = hasRelay
   }
 
+  /** The registry is being asked for endpoints. */
+  handleResolving(now: Instant): void {
+    this.#resolvingUntil = now + DIRECT_HEAD_START_MS
+  }
+
   /** Endpoints from the registry; unproven, they never displace one that answers. */
   handleResolved(endpoints: readonly Endpoint[], now: Instant): void {
+    this.#resolvingUntil = undefined
     for (const endpoint of endpoints) this.#addCandidate(endpoint)
     if (!this.#isProven && endpoints[0] !== undefined) {
       this.#endpoint = endpoints[0]
@@ -83,7 +91,7 @@ export class PathSelector {
     } else if (!this.#isProven) {
       this.#relayHeardAt ??= now
       this.#relayedSince ??= now
-      this.#schedule(now + FAST_PROBE_MS)
+      this.#schedule(now)
     }
   }
 
@@ -128,7 +136,10 @@ export class PathSelector {
   route(now: Instant): Route {
     if (this.#isProven) return this.#hasRelay && this.#isDoubted(now) ? 'both' : 'direct'
     if (!this.#hasRelay) return this.#endpoint === undefined ? 'none' : 'direct'
-    if (this.#endpoint === undefined) return 'relay'
+    if (this.#endpoint === undefined)
+      return this.#relayHeardAt === undefined && now < (this.#resolvingUntil ?? 0)
+        ? 'none'
+        : 'relay'
     // Heard through the relay and not direct: the relay works, probes look after the rest.
     if (this.#relayHeardAt !== undefined) return 'relay'
     const triedFor = this.#firstTryAt === undefined ? 0 : now - this.#firstTryAt
@@ -136,6 +147,8 @@ export class PathSelector {
   }
 
   handleTimeout(now: Instant): void {
+    if (this.#resolvingUntil !== undefined && now >= this.#resolvingUntil)
+      this.#resolvingUntil = undefined
     if (this.#nextProbeAt === undefined || now < this.#nextProbeAt) return
     this.#nextProbeAt = undefined
     if (this.#isProven) this.#checkDirect(now)
@@ -147,7 +160,9 @@ export class PathSelector {
   }
 
   pollTimeout(): Instant | undefined {
-    return this.#nextProbeAt
+    const until = this.#resolvingUntil
+    if (until === undefined || this.#nextProbeAt === undefined) return until ?? this.#nextProbeAt
+    return Math.min(until, this.#nextProbeAt)
   }
 
   /** The next path on which the node should send a probe. */

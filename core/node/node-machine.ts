@@ -989,6 +989,7 @@ export class NodeMachine {
   #resolve(peer: Peer, now: Instant): void {
     if (peer.resolveInquiry.name === 'asked') return
     peer.resolveInquiry = { name: 'asked', at: now }
+    peer.paths.handleResolving(now)
     this.#ask({ kind: 'resolve', peerId: peer.id }, this.#requests.resolve(peer.id), now)
     if (
       peer.identityKey === undefined &&
@@ -1260,7 +1261,10 @@ export class NodeMachine {
     const peer = this.#peers.get(peerId)
     if (peer === undefined) return
     peer.resolveInquiry = { name: 'failed', at: now }
-    if (this.#isReachable(peer)) return
+    peer.paths.handleResolved([], now)
+    if (this.#isReachable(peer)) return this.#touchPeer(peer, now)
+    // Port 444 is open to whoever can prove its key, so a trust message may still find its way by relay.
+    this.#trust.handleUnresolved(peerId)
     const code = error.code === 'ERR_REGISTRY' ? 'ERR_PEER_UNRESOLVED' : 'ERR_REGISTRY_UNAVAILABLE'
     this.#failDials(
       peer,
@@ -1270,8 +1274,9 @@ export class NodeMachine {
   }
 
   #failDials(peer: Peer, error: PilotError, now: Instant): void {
+    const relayed = this.#beacon === undefined ? undefined : 'trust-outbound'
     for (const stream of peer.streams.values())
-      if (stream.connection.state === 'SYN_SENT') {
+      if (stream.connection.state === 'SYN_SENT' && stream.owner !== relayed) {
         stream.error = error
         stream.connection.abort('timeout', now)
         this.#touchStream(stream, now)
@@ -1281,7 +1286,7 @@ export class NodeMachine {
     for (const [id, probe] of peer.probes)
       if (probe.pingId !== undefined && peer.takeProbe(id) !== undefined)
         this.#events.push({ type: 'ping-failed', id: probe.pingId, error })
-    peer.tunnel.unwant()
+    this.#touchPeer(peer, now)
   }
 
   #handleLookedUp(peerId: number, reply: RegistryMessage, now: Instant): void {

@@ -62,6 +62,8 @@ interface Delivery {
   readonly requestId: number | undefined
   stream: Stream | undefined
   deadline: Instant | undefined
+  /** The registry was asked to relay it. */
+  isRelayed: boolean
 }
 
 interface Inbound {
@@ -133,19 +135,33 @@ export class TrustExchange {
     delivery.stream = undefined
     delivery.deadline = undefined
     if (delivery.kind !== 'handshake_request') return this.#finish(token, 'sent') // the registry was told already
-    this.#events.push({
-      type: 'registry',
-      token,
-      op: 'request',
-      peerId: delivery.peerId,
-      accept: false,
-      text: delivery.text,
-    })
+    if (delivery.isRelayed) return this.#finish(token, 'relayed')
+    this.#relay(token, delivery)
+  }
+
+  /** The registry would not say where the peer is: requests go through it at once, beside the stream. */
+  handleUnresolved(peerId: number): void {
+    for (const [token, delivery] of this.#deliveries)
+      if (
+        delivery.peerId === peerId &&
+        delivery.kind === 'handshake_request' &&
+        !delivery.isRelayed
+      )
+        this.#relay(token, delivery)
   }
 
   handleRegistryOutcome(token: number, error: PilotError | undefined): void {
-    if (this.#deliveries.has(token)) this.#finish(token, error ?? 'relayed')
+    const delivery = this.#deliveries.get(token)
+    // Refused by the registry, but perhaps not by the peer: the stream may still bring it.
+    if (error !== undefined && delivery?.stream !== undefined) delivery.isRelayed = false
+    else this.#finish(token, error ?? 'relayed')
     this.#events.push({ type: 'poll' })
+  }
+
+  #relay(token: number, delivery: Delivery): void {
+    delivery.isRelayed = true
+    const { peerId, text } = delivery
+    this.#events.push({ type: 'registry', token, op: 'request', peerId, accept: false, text })
   }
 
   /** Something happened to a stream of ours. */

@@ -182,7 +182,11 @@ export class TrustManager {
     }
     const justification = cleanText(text)
     const known = this.store.getPending(peerId)
-    if (known !== undefined && known.justification === justification && known.publicKey === key)
+    if (
+      known !== undefined &&
+      known.justification === justification &&
+      (key === '' || known.publicKey === key)
+    )
       return 'ignored'
     this.store.addPending({
       nodeId: peerId,

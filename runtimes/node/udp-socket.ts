@@ -108,7 +108,7 @@ function bind(
 ): Promise<Socket> {
   const socket = createSocket({
     type,
-    ipv6Only: true,
+    ...(type === 'udp6' ? { ipv6Only: true } : {}),
     recvBufferSize: BUFFER_BYTES,
     sendBufferSize: BUFFER_BYTES,
     // Endpoints are numeric: no resolver on the way out.
