@@ -3,7 +3,7 @@
  * frame header, packet, tag. Every packet stands at the same offset, so that nothing is ever moved.
  */
 import type { Endpoint, Instant } from '../machine.ts'
-import type { ArrivalPath } from '../nat/path-selector.ts'
+import type { ArrivalPath, Route } from '../nat/path-selector.ts'
 import { RELAY_OVERHEAD_BYTES, writeRelayHeader } from '../wire/beacon-message.ts'
 import {
   PLAIN_HEADER_BYTES,
@@ -92,7 +92,8 @@ export class FrameWriter {
     peer.keyExchangeVia = undefined
     if (via !== undefined) return this.writeFrameVia(peer.id, via, frame, buffer)
     buffer.set(frame, FRAME_AT)
-    return this.#route(peer, buffer, FRAME_AT, FRAME_AT + frame.length, now)
+    const route = peer.paths.keyExchangeRoute(now)
+    return this.#route(peer, route, buffer, FRAME_AT, FRAME_AT + frame.length)
   }
 
   #writePacket(
@@ -145,17 +146,16 @@ export class FrameWriter {
     if (queued?.via !== undefined) return this.#send(peer.id, queued.via, buffer, start, end)
     peer.paths.handleSent(now)
     peer.lastUseAt = now
-    return this.#route(peer, buffer, start, end, now)
+    return this.#route(peer, peer.paths.route(now), buffer, start, end)
   }
 
   #route(
     peer: Peer,
+    route: Route,
     buffer: Uint8Array,
     start: number,
     end: number,
-    now: Instant,
   ): Transmit | undefined {
-    const route = peer.paths.route(now)
     if (route === 'none') return undefined
     if (route === 'relay') return this.#send(peer.id, 'relay', buffer, start, end)
     if (route === 'both') this.#copy = { peer, frame: buffer.slice(start, end) }

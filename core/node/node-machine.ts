@@ -734,10 +734,10 @@ export class NodeMachine {
   ): void {
     const peer = this.#ensurePeer(frame.sender, now)
     peer.identityKey ??= frame.identityKey.slice()
-    peer.verifiedKeyExchange = datagram.slice(0, KEY_EXCHANGE_BYTES)
     const wasKeyed = peer.tunnel.isKeyed
     const verdict = peer.tunnel.handleKeyExchange(frame, now)
     if (verdict === 'rejected') return this.#drop('low-order-key')
+    peer.verifiedKeyExchange = datagram.slice(0, KEY_EXCHANGE_BYTES)
     peer.paths.handleKeyExchange(via, now)
     peer.keyExchangeVia = via
     if (verdict === 'installed') {

@@ -306,6 +306,7 @@ export class TrustExchange {
             requestId,
             stream: undefined,
             deadline: undefined,
+            isRelayed: false,
           })
           this.#events.push({ type: 'dial', peerId, token, message })
           break

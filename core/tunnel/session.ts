@@ -129,6 +129,9 @@ export class Session {
     const prefix = get32(nonce, 0)
     const high = get32(nonce, 4)
     const low = get32(nonce, 8)
+    const isOwnPrefix = prefix === get32(this.#nonce, 0)
+    // Both directions share the key, and profile 1 has no AAD: our own frame, sent back, would open.
+    if (isOwnPrefix && !this.#isAheadOfOurs(high, low)) return 'replayed'
     const known = this.#windows.find((entry) => entry.prefix === prefix)
     // A counter already seen cannot become new by decrypting it: the cheap test may come first.
     if (known !== undefined && !known.window.accepts(high, low)) return 'replayed'
@@ -136,8 +139,11 @@ export class Session {
       return 'replayed'
     const packet = this.#decrypt(nonce, ciphertext)
     if (packet === undefined) return 'forged'
-    // Both directions share the key. A prefix equal to ours would one day repeat a nonce: draw again.
-    if (prefix === get32(this.#nonce, 0)) this.#redrawPrefix()
+    if (isOwnPrefix) {
+      // The peer drew the same prefix: one of us would one day repeat a nonce of the other. Draw again.
+      this.#redrawPrefix()
+      return 'replayed'
+    }
     const { window } = known ?? this.#addPrefix(prefix)
     window.mark(high, low)
     this.openedAt = now
@@ -175,6 +181,10 @@ export class Session {
     this.#windows.unshift(entry)
     if (this.#windows.length > PREFIXES_MAX) this.#retired.add(this.#windows.pop()!.prefix)
     return entry
+  }
+
+  #isAheadOfOurs(high: number, low: number): boolean {
+    return high > this.#counterHigh || (high === this.#counterHigh && low > this.#counterLow)
   }
 
   #redrawPrefix(): void {
