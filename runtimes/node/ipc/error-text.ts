@@ -21,7 +21,9 @@ export function dialErrorText(error: unknown, nodeId: number): string {
     case 'ERR_PEER_UNRESOLVED':
     case 'ERR_REGISTRY':
     case 'ERR_REGISTRY_UNAVAILABLE':
-      return `resolve node ${nodeId}: ${registryText(error)}`
+      return error.message.startsWith('resolve node ')
+        ? error.message
+        : `resolve node ${nodeId}: ${registryText(error)}`
     default:
       return error.message
   }

@@ -129,7 +129,7 @@ function trustPlan(message: TrustRequest, { trust }: PilotNode): Plan {
   switch (message.type) {
     case 'trust-request':
       return [
-        'handshake request',
+        'handshake request: handshake relay',
         async () => {
           const status = await trust.request(message.nodeId, message.justification)
           return reply({

@@ -1,9 +1,7 @@
 /** The daemon's Unix socket: accepts drivers and routes between them and one node (spec/06). */
 import { createServer, type Server, type Socket } from 'node:net'
-import type { PilotNode } from '../../shared/api.ts'
 import { ClientSession, type SessionHost } from './client-session.ts'
 import type { ClientStream } from './client-stream.ts'
-import type { DaemonFacts } from './info-reply.ts'
 import type { RequestContext } from './requests.ts'
 import { listenOnSocket } from './socket-file.ts'
 
@@ -117,5 +115,3 @@ export class IpcServer implements AsyncDisposable {
     } satisfies SessionHost
   }
 }
-
-export type { DaemonFacts, PilotNode }

@@ -235,8 +235,7 @@ export class FakeNode implements PilotNode {
   readonly trust: PilotNode['trust'] = {
     request: async (nodeId) => {
       if (this.trusted.has(nodeId)) return 'already_trusted'
-      if (!this.#network.nodes.has(nodeId))
-        throw new PilotError('ERR_REGISTRY', 'handshake relay: registry: request failed')
+      if (!this.#network.nodes.has(nodeId)) throw new PilotError('ERR_REGISTRY', 'request failed')
       return 'sent'
     },
     approve: async (nodeId) => {

@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+import { homedir } from 'node:os'
+import { runPilotctl } from '../cli/main.ts'
+
+const interrupt = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    interrupt.abort()
+    // A command that does not end by itself is not waited for.
+    setTimeout(() => process.exit(130), 500).unref()
+  })
+// The reader of our output has gone (`pilotctl ... | head`): nothing left to do.
+process.stdout.on('error', () => process.exit(0))
+
+const write = (stream: NodeJS.WriteStream, text: string): void => {
+  stream.write(text)
+}
+const code = await runPilotctl(process.argv.slice(2), {
+  stdout: (text) => write(process.stdout, text),
+  stderr: (text) => write(process.stderr, text),
+  stdin: process.stdin,
+  isStdinTerminal: process.stdin.isTTY === true,
+  isStderrTerminal: process.stderr.isTTY === true,
+  env: process.env,
+  home: process.env.HOME || homedir(),
+  signal: interrupt.signal,
+})
+process.exitCode = code
+// Pipes are written asynchronously; what they still hold must not be cut off.
+for (const stream of [process.stdout, process.stderr])
+  if (stream.writableLength > 0)
+    await new Promise<void>((resolve) => stream.write('', () => resolve()))
+process.exit(code)

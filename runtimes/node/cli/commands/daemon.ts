@@ -1,0 +1,175 @@
+/** `daemon start`, `stop`, `status` (spec/08 §4). */
+import { rmSync } from 'node:fs'
+import type { Command } from 'commander'
+import { DaemonClient, type DaemonReply } from '../../ipc/client.ts'
+import { isSocketLive } from '../../ipc/socket-file.ts'
+import type { Cli } from '../cli.ts'
+import type { StartFlags } from '../daemon-options.ts'
+import { CliError } from '../failure.ts'
+import { isAlive, readProcessFile, removeProcessFile } from '../process-file.ts'
+import { startDaemon } from '../start-daemon.ts'
+import { formatFields } from '../table.ts'
+import { formatUptime, isTrue } from '../values.ts'
+
+const STOP_MS = 10_000
+
+export function addDaemonCommands(program: Command, cli: Cli): void {
+  const daemon = program
+    .command('daemon')
+    .description('Start, stop or look after the daemon of this user')
+  daemon
+    .command('start')
+    .description('Start the daemon and wait until it is registered')
+    .option('--registry <host:port>', 'registry; default: configuration, then 127.0.0.1:9000')
+    .option('--beacon <host:port>', 'beacon; default: the host of the registry, port 9001')
+    .option('--listen <ip:port>', 'UDP address; default :0, any free port')
+    .option('--endpoint <ip:port>', 'public UDP address, when it is known')
+    .option('--identity <path>', 'identity file; default ~/.pilot/identity.json')
+    .option('--owner <text>', 'owner stored at the registry')
+    .option('--email <text>', 'same as --owner')
+    .option('--hostname <name>', 'name of this node')
+    .option('--public [bool]', 'let every node resolve this one')
+    .option('--no-encrypt', 'send without encryption (not recommended)')
+    .option('--plaintext-peers <ids>', 'node ids, comma between, that are talked to in the clear')
+    .option('--trust-auto-approve [bool]', 'approve every trust request')
+    .option('--no-stdio', 'do not answer on port 1000')
+    .option('--no-echo', 'do not answer on port 7')
+    .option('--no-dataexchange', 'take no messages and files')
+    .option('--no-eventstream', 'run no event broker')
+    .option('--registry-tls [bool]', 'speak TLS to the registry')
+    .option('--registry-fingerprint <hex>', "SHA-256 of the registry's certificate")
+    .option('--socket <path>', "the daemon's socket; default /tmp/pilot.sock")
+    .option('--log-level <level>', 'debug, info, warn or error')
+    .option('--log-format <format>', 'text or json')
+    .option('--config <path>', 'JSON file with defaults for registry and beacon')
+    .option('--foreground [bool]', 'run in this process, log to standard error')
+    .action((flags: StartFlags) => startDaemon(cli, flags))
+  daemon
+    .command('stop')
+    .description('Stop the daemon; open streams are finished first')
+    .action(() => stop(cli))
+  daemon
+    .command('status')
+    .description('Whether the daemon runs and answers')
+    .option('--check [bool]', 'print nothing; exit 0 if it answers, else 1')
+    .action((options: { check?: string }) =>
+      status(cli, options.check !== undefined && isTrue(options.check)),
+    )
+}
+
+/** What the daemon on the socket says, if one answers. */
+async function askInfo(socket: string): Promise<DaemonReply | undefined> {
+  try {
+    await using client = await DaemonClient.connect(socket)
+    return await client.info({ signal: AbortSignal.timeout(3000) })
+  } catch {
+    return undefined
+  }
+}
+
+async function stop(cli: Cli): Promise<void> {
+  const pidFile = cli.paths.pid
+  let pid = readProcessFile(pidFile)?.pid
+  if (pid === undefined) {
+    const info = await askInfo(cli.socketPath)
+    if (info === undefined) throw notStarted()
+    if (typeof info.pid !== 'number' || !isAlive(info.pid))
+      throw new CliError(
+        'not_running',
+        'daemon socket is active but PID file is missing',
+        `find and kill the process manually: lsof -U | grep ${cli.socketPath}`,
+      )
+    pid = info.pid
+  }
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPERM')
+      throw new CliError('internal', `the daemon (pid ${pid}) belongs to another user`)
+    throw notStarted()
+  }
+  const forced = !(await isGone(pid, STOP_MS))
+  if (forced) {
+    process.kill(pid, 'SIGKILL')
+    await isGone(pid, 2000)
+    if (!(await isSocketLive(cli.socketPath))) rmSync(cli.socketPath, { force: true })
+  }
+  removeProcessFile(pidFile, pid)
+  cli.result({ pid, ...(forced && { forced }) }, [
+    forced ? `daemon force-stopped (pid ${pid})` : `daemon stopped (pid ${pid})`,
+  ])
+}
+
+async function status(cli: Cli, isCheck: boolean): Promise<void> {
+  const info = await askInfo(cli.socketPath)
+  if (isCheck) {
+    if (info === undefined) cli.exitCode = 1
+    return
+  }
+  const recorded = readProcessFile(cli.paths.pid)?.pid
+  const pid = typeof info?.pid === 'number' ? info.pid : (recorded ?? 0)
+  const running = info !== undefined || recorded !== undefined
+  const data = {
+    running,
+    responsive: info !== undefined,
+    pid,
+    pid_file: cli.paths.pid,
+    socket: cli.socketPath,
+    ...(info !== undefined && {
+      node_id: info.node_id,
+      address: info.address,
+      hostname: info.hostname,
+      uptime_secs: info.uptime_secs,
+      peers: info.peers,
+      connections: info.connections,
+    }),
+  }
+  if (!running) {
+    cli.result(data, ['Daemon: stopped', '  start with: pilotctl daemon start'])
+    return
+  }
+  const head = `Daemon: running${pid === 0 ? '' : ` (pid ${pid})`}`
+  cli.result(
+    data,
+    info === undefined
+      ? [
+          head,
+          `  but nothing answers on ${cli.socketPath}: it is starting, or uses another socket`,
+          `  log: ${cli.paths.log}`,
+        ]
+      : [
+          head,
+          ...formatFields(
+            [
+              ['Node ID', `${info.node_id}`],
+              ['Address', `${info.address}`],
+              ['Hostname', `${info.hostname || '-'}`],
+              ['Uptime', formatUptime(Number(info.uptime_secs) || 0)],
+              ['Peers', `${info.peers}`],
+              ['Connections', `${info.connections}`],
+              ...(info.registry_reachable === false
+                ? ([['Registry', `${info.registry} cannot be reached`]] as const)
+                : []),
+            ],
+            '  ',
+          ),
+        ],
+  )
+}
+
+async function isGone(pid: number, withinMs: number): Promise<boolean> {
+  const until = performance.now() + withinMs
+  while (isAlive(pid)) {
+    if (performance.now() > until) return false
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return true
+}
+
+function notStarted(): CliError {
+  return new CliError(
+    'not_running',
+    'daemon is not running',
+    'start the daemon with: pilotctl daemon start',
+  )
+}

@@ -1,0 +1,132 @@
+/** Finding nodes: `find`, `lookup`, `register`, `identity show` (spec/08 §3.3). */
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { toBase64 } from '../../../../core/bytes.ts'
+import { PilotError } from '../../../../core/errors.ts'
+import { Identity } from '../../../../core/identity/identity.ts'
+import { RegistryRequests } from '../../../../core/rendezvous/registry-requests.ts'
+import { nodeCrypto } from '../../crypto.ts'
+import type { Cli } from '../cli.ts'
+import { CliError, messageOf, requestFailure } from '../failure.ts'
+import { defaultIdentityPath } from '../paths.ts'
+import { requestRegistry } from '../registry-request.ts'
+import { formatFields } from '../table.ts'
+import { parseNodeId } from '../values.ts'
+
+export function addLookupCommands(program: Command, cli: Cli): void {
+  program
+    .command('find')
+    .description('Node id and address of a hostname')
+    .argument('<hostname>')
+    .action((hostname: string) => find(cli, hostname))
+
+  program
+    .command('lookup')
+    .description('What the registry tells about a node (asks the registry itself)')
+    .argument('<node>', 'node id, address or hostname')
+    .action(async (typed: string) => {
+      const nodeId = parseNodeId(typed) ?? (await cli.targetNode(typed))
+      cli.result(await requestRegistry(cli.registry, { type: 'lookup', node_id: nodeId }, 'lookup'))
+    })
+
+  program
+    .command('register')
+    .description('Register the stored identity at the registry, without a daemon')
+    .argument('[listen_addr]', 'host:port peers may reach it at', '')
+    .option('--identity <path>', 'identity file')
+    .action(async (listenAddr: string, options: { identity?: string }) => {
+      const { identity } = loadIdentity(cli, options.identity)
+      const request = new RegistryRequests(identity, 0).register(listenAddr, '')
+      cli.result(await requestRegistry(cli.registry, request, 'register'))
+    })
+
+  program
+    .command('identity')
+    .description('The key pair of this node')
+    .command('show')
+    .description('Public key, where it is stored, and the node it belongs to if the daemon runs')
+    .option('--identity <path>', 'identity file')
+    .action((options: { identity?: string }) => showIdentity(cli, options.identity))
+}
+
+async function find(cli: Cli, hostname: string): Promise<void> {
+  let reply: Record<string, unknown>
+  const daemon = await cli.daemon()
+  try {
+    reply = await daemon.requestJson({ type: 'resolve-hostname', hostname })
+  } catch (error) {
+    if (error instanceof PilotError && error.code === 'ERR_DAEMON_UNAVAILABLE')
+      throw requestFailure('find', error)
+    throw new CliError(
+      'not_found',
+      `cannot find "${hostname}" — hostname not found or no mutual trust`,
+      `establish trust first: pilotctl handshake ${hostname} "reason"`,
+      { cause: error },
+    )
+  }
+  const { node_id, address, public: isPublic } = reply
+  cli.result(
+    { hostname, node_id, address, public: isPublic },
+    formatFields([
+      ['Hostname', hostname],
+      ['Node ID', `${node_id}`],
+      ['Address', `${address}`],
+      ['Visible', isPublic === true ? 'public' : 'private'],
+    ]),
+  )
+}
+
+async function showIdentity(cli: Cli, typed: string | undefined): Promise<void> {
+  const { identity, path } = loadIdentity(cli, typed)
+  const publicKey = toBase64(identity.publicKey)
+  let node: Record<string, unknown> | undefined
+  try {
+    const info = await (await cli.daemon()).info()
+    if (info.public_key === publicKey) node = info
+  } catch {
+    // No daemon: what the file says is all there is.
+  }
+  cli.result(
+    {
+      path,
+      public_key: publicKey,
+      ...(node !== undefined && {
+        node_id: node.node_id,
+        address: node.address,
+        hostname: node.hostname,
+      }),
+    },
+    formatFields([
+      ['Identity', path],
+      ['Public key', publicKey],
+      ...(node === undefined
+        ? ([['Node', 'unknown until the daemon runs: pilotctl daemon start']] as const)
+        : ([
+            ['Node ID', `${node.node_id}`],
+            ['Address', `${node.address}`],
+            ['Hostname', `${node.hostname || '-'}`],
+          ] as const)),
+    ]),
+  )
+}
+
+function loadIdentity(cli: Cli, typed: string | undefined): { identity: Identity; path: string } {
+  const path = typed ?? defaultIdentityPath(cli.paths.directory)
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOENT'
+      ? new CliError(
+          'not_found',
+          `no identity at ${path}`,
+          'the first daemon start makes one: pilotctl daemon start',
+        )
+      : new CliError('internal', `cannot read ${path}: ${messageOf(error)}`)
+  }
+  try {
+    return { identity: Identity.parse(nodeCrypto, text), path }
+  } catch (error) {
+    throw new CliError('internal', `${path}: ${messageOf(error)}`, 'restore the file from a backup')
+  }
+}

@@ -1,0 +1,202 @@
+/** Trust between nodes (spec/08 §3.6). */
+import type { Command } from 'commander'
+import type { Cli } from '../cli.ts'
+import { CliError } from '../failure.ts'
+import { formatTable } from '../table.ts'
+import { formatUnixTime, isTrue, parseDuration } from '../values.ts'
+
+export function addTrustCommands(program: Command, cli: Cli): void {
+  program
+    .command('handshake')
+    .description('Ask a node for mutual trust; it must approve, or ask back')
+    .argument('<node>', 'node id, address or hostname')
+    .argument('[justification...]', 'why; shown to the other side')
+    .option('--wait <duration>', 'wait until trust is mutual, at most so long')
+    .action((node: string, words: string[], options: { wait?: string }) =>
+      handshake(cli, node, words.join(' '), options.wait),
+    )
+
+  program
+    .command('approve')
+    .description('Accept a pending trust request')
+    .argument('<node>', 'node id, address or hostname')
+    .action((node: string) => approve(cli, node))
+
+  program
+    .command('reject')
+    .description('Refuse a pending trust request')
+    .argument('<node>', 'node id, address or hostname')
+    .argument('[reason...]', 'told to the other side')
+    .action(async (node: string, words: string[]) => {
+      const nodeId = await cli.targetNode(node)
+      if (!(await isPending(cli, nodeId))) throw notPending(nodeId)
+      const reply = await cli.request('reject', (daemon) =>
+        daemon.requestJson({ type: 'trust-reject', nodeId, reason: words.join(' ') }),
+      )
+      cli.result({ status: reply.status, node_id: nodeId }, [
+        `handshake from node ${nodeId} rejected`,
+      ])
+    })
+
+  program
+    .command('untrust')
+    .description('End the trust in a node')
+    .argument('<node>', 'node id, address or hostname')
+    .action(async (node: string) => {
+      const nodeId = await cli.targetNode(node)
+      await cli.request('untrust', (daemon) => daemon.requestJson({ type: 'trust-revoke', nodeId }))
+      cli.result({ node_id: nodeId })
+    })
+
+  program
+    .command('pending')
+    .description('Trust requests waiting for a decision')
+    .action(async () => {
+      const pending = listOf(
+        await cli.request('pending', (daemon) => daemon.requestJson({ type: 'trust-pending' })),
+        'pending',
+      )
+      cli.result(
+        { pending },
+        pending.length === 0
+          ? [
+              'no pending handshake requests',
+              '  requests appear here when another node sends: pilotctl handshake <your-node-id>',
+            ]
+          : [
+              ...formatTable(
+                ['NODE ID', 'JUSTIFICATION', 'RECEIVED'],
+                pending.map((peer) => [
+                  `${peer.node_id}`,
+                  `${peer.justification || '-'}`,
+                  timeOf(peer.received_at),
+                ]),
+              ),
+              '',
+              'decide with: pilotctl approve <node id>   or   pilotctl reject <node id>',
+            ],
+      )
+    })
+
+  program
+    .command('trust')
+    .description('Nodes this one trusts')
+    .option('--limit <n>', 'show at most so many')
+    .option('--search <text>', 'only node ids containing the text')
+    .action(async (options: { limit?: string; search?: string }) => {
+      const all = listOf(
+        await cli.request('trust', (daemon) => daemon.requestJson({ type: 'trust-list' })),
+        'trusted',
+      )
+      const found = all.filter((peer) => `${peer.node_id}`.includes(options.search ?? ''))
+      const trusted =
+        options.limit === undefined ? found : found.slice(0, Number(options.limit) || 0)
+      cli.result(
+        { trusted },
+        trusted.length === 0
+          ? [
+              'no trusted peers',
+              '  establish trust: pilotctl handshake <node_id|hostname> "reason"',
+            ]
+          : formatTable(
+              ['NODE ID', 'MUTUAL', 'NETWORK', 'APPROVED AT'],
+              trusted.map((peer) => [
+                `${peer.node_id}`,
+                isTrue(peer.mutual) ? 'yes' : 'no',
+                peer.network ? `${peer.network}` : '-',
+                timeOf(peer.approved_at),
+              ]),
+            ),
+      )
+    })
+}
+
+async function handshake(
+  cli: Cli,
+  node: string,
+  justification: string,
+  wait: string | undefined,
+): Promise<void> {
+  const waitMs = wait === undefined ? undefined : parseDuration(wait, 'wait')
+  const nodeId = await cli.targetNode(node)
+  const reply = await cli.request('handshake', (daemon) =>
+    daemon.requestJson({ type: 'trust-request', nodeId, justification }),
+  )
+  const isTrusted =
+    reply.status === 'already_trusted' ||
+    (waitMs !== undefined && (await waitForTrust(cli, nodeId, waitMs)))
+  const data = {
+    status: reply.status,
+    node_id: nodeId,
+    ...(waitMs !== undefined && { trusted: isTrusted }),
+  }
+  if (isTrusted) {
+    cli.result(data, [
+      reply.status === 'already_trusted'
+        ? `node ${nodeId} is trusted already`
+        : `trust established with node ${nodeId}`,
+      `  try: pilotctl ping ${nodeId}`,
+    ])
+    return
+  }
+  if (waitMs !== undefined) cli.failSoftly(false)
+  cli.result(data, [
+    `handshake request sent to node ${nodeId}${reply.relayed === true ? ' (through the registry: it arrives within about 30 s)' : ''}`,
+    `  next: node ${nodeId} must approve — or send a handshake back for auto-approval`,
+    '  check: pilotctl trust',
+  ])
+}
+
+/** In steps of at most 30 s, the most a daemon waits in one request. */
+async function waitForTrust(cli: Cli, nodeId: number, waitMs: number): Promise<boolean> {
+  const until = performance.now() + waitMs
+  for (let left = waitMs; left > 0; left = until - performance.now()) {
+    const timeoutMs = Math.ceil(Math.min(left, 30_000))
+    const { trusted } = await cli.request('handshake wait', (daemon) =>
+      daemon.requestJson({ type: 'trust-wait', nodeId, timeoutMs }),
+    )
+    if (trusted === true) return true
+  }
+  return false
+}
+
+async function approve(cli: Cli, node: string): Promise<void> {
+  const nodeId = await cli.targetNode(node)
+  if (!(await isPending(cli, nodeId)) && !(await isTrusted(cli, nodeId))) throw notPending(nodeId)
+  const reply = await cli.request('approve', (daemon) =>
+    daemon.requestJson({ type: 'trust-approve', nodeId }),
+  )
+  cli.result({ status: reply.status, node_id: nodeId }, [
+    `trust established with node ${nodeId}`,
+    `  try: pilotctl ping ${nodeId}`,
+  ])
+}
+
+async function isPending(cli: Cli, nodeId: number): Promise<boolean> {
+  const reply = await cli.request('pending', (daemon) =>
+    daemon.requestJson({ type: 'trust-pending' }),
+  )
+  return listOf(reply, 'pending').some((peer) => peer.node_id === nodeId)
+}
+
+async function isTrusted(cli: Cli, nodeId: number): Promise<boolean> {
+  const reply = await cli.request('trust', (daemon) => daemon.requestJson({ type: 'trust-list' }))
+  return listOf(reply, 'trusted').some((peer) => peer.node_id === nodeId)
+}
+
+function notPending(nodeId: number): CliError {
+  return new CliError(
+    'not_found',
+    `node ${nodeId} has no pending trust request`,
+    'a request sent through the registry arrives within about 30 s; see: pilotctl pending',
+  )
+}
+
+function listOf(reply: Record<string, unknown>, key: string): Record<string, unknown>[] {
+  const value = reply[key]
+  return Array.isArray(value) ? value : []
+}
+
+function timeOf(seconds: unknown): string {
+  return typeof seconds === 'number' && Number.isFinite(seconds) ? formatUnixTime(seconds) : '-'
+}

@@ -1,0 +1,61 @@
+/** `~/.pilot/config.json` (spec/08 §1.1): read with care, written atomically, unknown keys kept. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { CliError, messageOf } from './failure.ts'
+
+export type ConfigValues = Readonly<Record<string, unknown>>
+
+export type ConfigState =
+  | { readonly values: ConfigValues; readonly problem: undefined }
+  /** The file is there and is not ours to replace. */
+  | { readonly values: Readonly<Record<string, never>>; readonly problem: string }
+
+export function readConfig(path: string): ConfigState {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    return isAbsent
+      ? { values: {}, problem: undefined }
+      : { values: {}, problem: `cannot read ${path}: ${messageOf(error)}` }
+  }
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return { values: value as ConfigValues, problem: undefined }
+  } catch {
+    // said below
+  }
+  return { values: {}, problem: `${path} is not a JSON object` }
+}
+
+/**
+ * Merges `changes`; a member that is `undefined` is removed. Mode 0600.
+ *
+ * @throws {CliError} `internal` when the file cannot be parsed (it is left alone) or written.
+ */
+export function updateConfig(path: string, changes: Readonly<Record<string, unknown>>): void {
+  const { values, problem } = readConfig(path)
+  if (problem !== undefined)
+    throw new CliError('internal', problem, 'repair or remove the file, then try again')
+  const merged: Record<string, unknown> = { ...values }
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) delete merged[key]
+    else merged[key] = value
+  }
+  const temporary = `${path}.${process.pid}.tmp`
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    writeFileSync(temporary, `${JSON.stringify(merged, undefined, 2)}\n`, { mode: 0o600 })
+    renameSync(temporary, path)
+  } catch (error) {
+    throw new CliError('internal', `cannot write ${path}: ${messageOf(error)}`)
+  }
+}
+
+/** A string member, `undefined` when absent, empty or of another type. */
+export function textOf(values: ConfigValues, key: string): string | undefined {
+  const value = values[key]
+  return typeof value === 'string' && value !== '' ? value : undefined
+}

@@ -1,0 +1,96 @@
+/** What `daemon start` hands to the daemon program: flags over configuration over environment (spec/08 §1.2, §4.1). */
+import type { Cli } from './cli.ts'
+import { textOf } from './config-file.ts'
+import { usageError } from './failure.ts'
+import { DEFAULT_REGISTRY, DEFAULT_SOCKET, defaultBeacon, defaultIdentityPath } from './paths.ts'
+import { isTrue } from './values.ts'
+
+/** As commander parsed them; booleans as text, `true` when without a value. */
+export interface StartFlags {
+  readonly config?: string
+  readonly registry?: string
+  readonly beacon?: string
+  readonly listen?: string
+  readonly endpoint?: string
+  readonly identity?: string
+  readonly owner?: string
+  readonly email?: string
+  readonly hostname?: string
+  readonly logLevel?: string
+  readonly logFormat?: string
+  readonly public?: string | boolean
+  readonly foreground?: string | boolean
+  /** False with `--no-encrypt`. */
+  readonly encrypt?: boolean
+  readonly socket?: string
+  readonly plaintextPeers?: string
+  readonly trustAutoApprove?: string | boolean
+  /** False with `--no-stdio`; so for the other services. */
+  readonly stdio?: boolean
+  readonly echo?: boolean
+  readonly dataexchange?: boolean
+  readonly eventstream?: boolean
+  readonly registryTls?: string | boolean
+  readonly registryFingerprint?: string
+}
+
+export interface StartSettings {
+  readonly socket: string
+  readonly hostname: string
+  /** Arguments of `pilot-daemon`. */
+  readonly argv: readonly string[]
+}
+
+export function startSettings(
+  cli: Cli,
+  flags: StartFlags,
+  file: Record<string, unknown>,
+): StartSettings {
+  const { config } = cli
+  const registry =
+    flags.registry ??
+    textOf(config, 'registry') ??
+    (cli.io.env.PILOT_REGISTRY || undefined) ??
+    textOf(file, 'registry') ??
+    DEFAULT_REGISTRY
+  const beacon =
+    flags.beacon ??
+    textOf(config, 'beacon') ??
+    (cli.io.env.PILOT_BEACON || undefined) ??
+    textOf(file, 'beacon') ??
+    defaultBeacon(registry)
+  const socket =
+    flags.socket ??
+    (cli.io.env.PILOT_SOCKET || undefined) ??
+    textOf(config, 'socket') ??
+    DEFAULT_SOCKET
+  const hostname = flags.hostname ?? textOf(config, 'hostname') ?? ''
+  const owner = flags.owner ?? flags.email ?? textOf(config, 'owner') ?? textOf(config, 'email')
+  const isPublic = flags.public === undefined ? config.public === true : isTrue(flags.public)
+  const argv = [
+    `--registry=${registry}`,
+    `--beacon=${beacon}`,
+    `--socket=${socket}`,
+    `--identity=${flags.identity ?? defaultIdentityPath(cli.paths.directory)}`,
+    `--listen=${flags.listen ?? ':0'}`,
+    `--log-level=${flags.logLevel ?? 'info'}`,
+    `--log-format=${flags.logFormat ?? 'text'}`,
+  ]
+  if (hostname !== '') argv.push(`--hostname=${hostname}`)
+  if (owner !== undefined) argv.push(`--owner=${owner}`)
+  if (flags.endpoint !== undefined) argv.push(`--endpoint=${flags.endpoint}`)
+  if (isPublic) argv.push('--public')
+  if (flags.encrypt === false) argv.push('--encrypt=false')
+  if (flags.plaintextPeers !== undefined) argv.push(`--plaintext-peers=${flags.plaintextPeers}`)
+  if (isTrue(flags.trustAutoApprove)) argv.push('--trust-auto-approve')
+  for (const service of ['stdio', 'echo', 'dataexchange', 'eventstream'] as const)
+    if (flags[service] === false) argv.push(`--no-${service}`)
+  if (isTrue(flags.registryTls)) argv.push('--registry-tls')
+  if (flags.registryFingerprint !== undefined)
+    argv.push(`--registry-fingerprint=${flags.registryFingerprint}`)
+  if (flags.logLevel !== undefined && !/^(debug|info|warn|error)$/.test(flags.logLevel))
+    throw usageError('--log-level is one of debug, info, warn, error')
+  if (flags.logFormat !== undefined && !/^(text|json)$/.test(flags.logFormat))
+    throw usageError('--log-format is text or json')
+  return { socket, hostname, argv }
+}

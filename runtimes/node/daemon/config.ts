@@ -1,0 +1,252 @@
+/** Flags of `pilot-daemon` (spec/08 §5): one dash or two, `-flag value` or `-flag=value`, a JSON file behind them. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { normalizeArguments } from '../cli/arguments.ts'
+import { messageOf } from '../cli/failure.ts'
+import {
+  DEFAULT_REGISTRY,
+  DEFAULT_SOCKET,
+  defaultBeacon,
+  defaultIdentityPath,
+  pilotPaths,
+} from '../cli/paths.ts'
+import { isTrue, parseDuration } from '../cli/values.ts'
+import { VERSION } from '../version.ts'
+import { LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
+
+export interface DaemonConfig {
+  readonly registry: string
+  /** `false`: none. */
+  readonly beacon: string | false
+  readonly listen: string
+  readonly socket: string
+  readonly endpoint: string | undefined
+  readonly encrypt: boolean
+  readonly plaintextPeers: ReadonlySet<number>
+  readonly registryFingerprint: string | undefined
+  /** `undefined`: a new key every start. */
+  readonly identity: string | undefined
+  readonly owner: string
+  readonly hostname: string
+  readonly isPublic: boolean
+  readonly autoApprove: boolean
+  readonly keepaliveMs: number
+  readonly synRateLimit: number
+  readonly maxConnectionsPerPort: number
+  readonly maxConnections: number
+  readonly services: {
+    readonly echo: boolean
+    readonly dataExchange: boolean
+    readonly eventStream: boolean
+    readonly stdio: boolean
+  }
+  readonly logLevel: LogLevel
+  readonly logFormat: LogFormat
+  readonly logFile: string | undefined
+}
+
+/** Either a configuration, or what to print and the exit code: 0 for help and version, 2 for a bad flag. */
+export type ParsedArguments =
+  | { readonly config: DaemonConfig; readonly warnings: readonly string[] }
+  | { readonly exitCode: 0 | 2; readonly text: string }
+
+const PROGRAM = 'pilot-daemon'
+
+const AFTER = `
+Flags take one dash or two, "-flag value" or "-flag=value"; booleans also "-encrypt=false".
+Members of the -config file are flag names (with - or _); flags given here win over them.
+
+Port 1000 (stdio): as long as no program binds it, this daemon answers there. What a peer writes
+(pilotctl connect <this node> --message "hello") is stored in ~/.pilot/inbox as a TEXT message and
+acknowledged with "ACK TEXT <n> bytes". A program that binds port 1000 takes it over; when it lets go,
+the daemon answers again. -no-stdio turns this off.
+
+There is no public default rendezvous: without -registry the daemon looks for one on 127.0.0.1:9000
+(start it with: pilot-rendezvous). The identity is kept in ~/.pilot/identity.json unless -identity
+names another file; -identity "" makes a new key every start.
+
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 fatal error, 2 bad flag.`
+
+function createCommand(): Command {
+  return new Command(PROGRAM)
+    .description(
+      'Daemon of one Pilot node: keeps its tunnels, trust and streams, and serves local programs on a Unix socket.',
+    )
+    .usage('[flags]')
+    .option('--registry <host:port>', 'registry', DEFAULT_REGISTRY)
+    .option(
+      '--beacon <host:port>',
+      'beacon; "" for none; default: the host of the registry, port 9001',
+    )
+    .option('--listen <ip:port>', 'UDP address', ':0')
+    .option('--socket <path>', 'Unix socket for local programs', DEFAULT_SOCKET)
+    .option(
+      '--endpoint <ip:port>',
+      'public UDP address to register instead of what the beacon sees',
+    )
+    .option('--encrypt [bool]', 'encrypt tunnels', 'true')
+    .option('--plaintext-peers <ids>', 'node ids, comma between, that are talked to in the clear')
+    .option('--registry-tls [bool]', 'speak TLS to the registry; needs -registry-fingerprint')
+    .option('--registry-fingerprint <hex>', "SHA-256 of the registry's certificate")
+    .option('--identity <path>', 'identity file')
+    .option('--owner <text>', 'owner stored at the registry', '')
+    .option('--email <text>', 'same as -owner')
+    .option('--hostname <name>', 'name of this node', '')
+    .option('--public [bool]', 'let every node resolve this one')
+    .option('--trust-auto-approve [bool]', 'approve every trust request')
+    .option('--keepalive <duration>', 'heartbeat to the registry', '30s')
+    .option('--syn-rate-limit <n>', 'new streams per second from nodes that are not trusted', '100')
+    .option('--max-conns-per-port <n>', 'streams of one port', '1024')
+    .option('--max-conns-total <n>', 'streams in all', '4096')
+    .option('--no-echo', 'do not answer on port 7')
+    .option('--no-dataexchange', 'take no messages and files on port 1001')
+    .option('--no-eventstream', 'run no event broker on port 1002')
+    .option('--no-stdio', 'do not answer on port 1000')
+    .option('--no-tasksubmit', 'accepted for compatibility: there is no task service')
+    .option('--idle-timeout <duration>', 'accepted for compatibility: idle streams are kept')
+    .option('--time-wait <duration>', 'accepted for compatibility')
+    .option('--config <path>', 'JSON file with flags as members')
+    .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
+    .option('--log-format <format>', 'text or json', 'text')
+    .option(
+      '--log-file <path>',
+      'log there, rotated at 10 MiB, three files; default: standard error',
+    )
+    .option('--version', 'print the version')
+    .addHelpText('after', AFTER)
+    .exitOverride()
+    .configureOutput({ writeOut: () => {}, writeErr: () => {} })
+}
+
+/** `home`: where `~/.pilot` is. */
+export function parseDaemonArguments(argv: readonly string[], home: string): ParsedArguments {
+  const command = createCommand()
+  try {
+    const { argv: normal, ignored } = normalizeArguments(command, argv, { singleDash: true })
+    const [stray] = [...ignored, ...positionalsOf(normal)]
+    if (stray !== undefined) return bad(`unknown flag ${stray.split('=')[0]}`)
+    if (normal.includes('--help'))
+      return { exitCode: 0, text: `${command.helpInformation()}${AFTER}` }
+    command.parse([...normal], { from: 'user' })
+    if (command.getOptionValue('version') === true)
+      return { exitCode: 0, text: `${PROGRAM} ${VERSION}` }
+    const warnings = applyConfigFile(command)
+    return { config: configOf(command, home), warnings }
+  } catch (error) {
+    const text = error instanceof CommanderError ? error.message : messageOf(error)
+    return bad(text.replace(/^error: /, ''))
+  }
+}
+
+function bad(text: string): ParsedArguments {
+  return { exitCode: 2, text: `${PROGRAM}: ${text} (--help lists the flags)`.replaceAll('\n', ' ') }
+}
+
+function positionalsOf(normal: readonly string[]): string[] {
+  const at = normal.indexOf('--')
+  return at < 0 ? [] : normal.slice(at + 1)
+}
+
+/** Members of the file for flags that were not given. Returns warnings about unknown ones. */
+function applyConfigFile(command: Command): string[] {
+  const path = command.getOptionValue('config') as string | undefined
+  if (path === undefined) return []
+  let members: unknown
+  try {
+    members = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new Error(`-config ${path}: ${messageOf(error)}`)
+  }
+  if (typeof members !== 'object' || members === null || Array.isArray(members))
+    throw new Error(`-config ${path}: not a JSON object`)
+  const warnings: string[] = []
+  for (const [key, value] of Object.entries(members)) {
+    const option = command.options.find((one) => one.name() === key.replaceAll('_', '-'))
+    if (option === undefined || option.name() === 'config') {
+      warnings.push(`the configuration ${path} names an unknown flag: ${key}`)
+      continue
+    }
+    const name = option.attributeName()
+    if (command.getOptionValueSource(name) === 'cli') continue
+    const isPlain = ['string', 'number', 'boolean'].includes(typeof value)
+    if (!isPlain) throw new Error(`-config ${path}: ${key} must be a string, number or bool`)
+    command.setOptionValue(name, option.negate ? !isTrue(`${value}`) : `${value}`)
+  }
+  return warnings
+}
+
+function configOf(command: Command, home: string): DaemonConfig {
+  const text = (name: string): string => `${command.getOptionValue(name) ?? ''}`
+  const flag = (name: string): boolean => {
+    const value: unknown = command.getOptionValue(name)
+    return value !== undefined && isTrue(value === true ? true : `${value}`)
+  }
+  const oneOf = <T extends string>(name: string, values: readonly T[]): T => {
+    const value = text(name)
+    const found = values.find((one) => one === value)
+    if (found === undefined)
+      throw new Error(
+        `-${kebab(name)} is one of ${values.join(', ')}, got ${JSON.stringify(value)}`,
+      )
+    return found
+  }
+  const count = (name: string): number => {
+    if (!/^[1-9]\d{0,8}$/.test(text(name)))
+      throw new Error(
+        `-${kebab(name)} is a whole number above 0, got ${JSON.stringify(text(name))}`,
+      )
+    return Number(text(name))
+  }
+  const registry = text('registry')
+  const beacon = command.getOptionValue('beacon') as string | undefined
+  const fingerprint = text('registryFingerprint').toLowerCase().replaceAll(':', '')
+  if (flag('registryTls') && !/^[0-9a-f]{64}$/.test(fingerprint))
+    throw new Error('-registry-tls needs -registry-fingerprint, 64 hex digits')
+  const identity = command.getOptionValue('identity') as string | undefined
+  return {
+    registry,
+    beacon: beacon === undefined ? defaultBeacon(registry) : beacon === '' ? false : beacon,
+    listen: text('listen'),
+    socket: text('socket'),
+    endpoint: text('endpoint') || undefined,
+    encrypt: flag('encrypt'),
+    plaintextPeers: nodeIds(text('plaintextPeers')),
+    registryFingerprint: flag('registryTls') ? fingerprint : undefined,
+    identity:
+      identity === undefined
+        ? defaultIdentityPath(pilotPaths(home).directory)
+        : identity || undefined,
+    owner: text('owner') || text('email'),
+    hostname: text('hostname'),
+    isPublic: flag('public'),
+    autoApprove: flag('trustAutoApprove'),
+    keepaliveMs: parseDuration(text('keepalive'), 'keepalive'),
+    synRateLimit: count('synRateLimit'),
+    maxConnectionsPerPort: count('maxConnsPerPort'),
+    maxConnections: count('maxConnsTotal'),
+    services: {
+      echo: flag('echo'),
+      dataExchange: flag('dataexchange'),
+      eventStream: flag('eventstream'),
+      stdio: flag('stdio'),
+    },
+    logLevel: oneOf('logLevel', LOG_LEVELS),
+    logFormat: oneOf<LogFormat>('logFormat', ['text', 'json']),
+    logFile: text('logFile') || undefined,
+  }
+}
+
+function nodeIds(text: string): ReadonlySet<number> {
+  const ids = text.split(',').filter((one) => one.trim() !== '')
+  return new Set(
+    ids.map((one) => {
+      if (!/^\s*\d{1,10}\s*$/.test(one))
+        throw new Error(`-plaintext-peers: ${JSON.stringify(one)} is no node id`)
+      return Number(one)
+    }),
+  )
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

@@ -1,0 +1,169 @@
+/** The daemon program: a node, its services and the socket for local programs, until told to stop (spec/08 §4, §5). */
+import { PilotError } from '../../../core/errors.ts'
+import { formatAddress } from '../../../core/wire/address.ts'
+import type { NodeEvent, PilotNode } from '../../shared/api.ts'
+import { createNode } from '../create-node.ts'
+import { IpcServer } from '../ipc/server.ts'
+import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
+import { VERSION } from '../version.ts'
+import { type DaemonConfig, parseDaemonArguments } from './config.ts'
+import { adviceFor } from './fatal-advice.ts'
+import { createLog, type Log } from './log.ts'
+import { LogFile } from './log-file.ts'
+import { startServices } from './services.ts'
+
+export interface DaemonIo {
+  stdout(text: string): void
+  stderr(text: string): void
+  readonly home: string
+  /** Aborted when the daemon is to stop. */
+  readonly signal: AbortSignal
+}
+
+/** Longest time for what is in flight at the end: streams, then the registry (spec/06 §10). */
+const STOP_MS = 2000
+
+/** Returns the exit code: 0 after a stop, 1 after a fatal error, 2 for bad flags. */
+export async function runDaemon(argv: readonly string[], io: DaemonIo): Promise<number> {
+  const parsed = parseDaemonArguments(argv, io.home)
+  if ('exitCode' in parsed) {
+    const print = parsed.exitCode === 0 ? io.stdout : io.stderr
+    print(`${parsed.text}\n`)
+    return parsed.exitCode
+  }
+  const { config } = parsed
+  let file: LogFile | undefined
+  try {
+    if (config.logFile !== undefined) file = new LogFile(config.logFile)
+  } catch (error) {
+    io.stderr(`pilot-daemon: ${adviceFor(error, config)}\n`)
+    return 1
+  }
+  const log = createLog(
+    (line) => (file === undefined ? io.stderr(`${line}\n`) : file.write(line)),
+    config.logLevel,
+    config.logFormat,
+  )
+  for (const warning of parsed.warnings) log.warn(warning)
+  const onCrash = (error: Error): void => {
+    log.error(`internal error: ${error.stack ?? error.message}`)
+    process.exit(1)
+  }
+  process.on('uncaughtException', onCrash)
+  try {
+    await run(config, io, log)
+    return 0
+  } catch (error) {
+    log.error(adviceFor(error, config))
+    return 1
+  } finally {
+    process.off('uncaughtException', onCrash)
+    file?.[Symbol.dispose]()
+  }
+}
+
+async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> {
+  const { signal } = io
+  log.info(`pilot-daemon ${VERSION}`, { pid: process.pid, registry: config.registry })
+  // Before the node registers: a second daemon must not disturb the first one's registration.
+  checkSocketPath(config.socket)
+  if (await isSocketLive(config.socket))
+    throw new PilotError('ERR_ADDRESS_IN_USE', `a daemon already answers on ${config.socket}`)
+  const node = await createNode({
+    registry: config.registry,
+    beacon: config.beacon,
+    listen: config.listen,
+    ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
+    ...(config.identity !== undefined && { identity: config.identity }),
+    ...(config.registryFingerprint !== undefined && {
+      registryFingerprint: config.registryFingerprint,
+    }),
+    encrypt: config.encrypt,
+    plaintextPeers: config.plaintextPeers,
+    hostname: config.hostname,
+    isPublic: config.isPublic,
+    owner: config.owner,
+    autoApprove: config.autoApprove,
+    keepaliveMs: config.keepaliveMs,
+    synRateLimit: config.synRateLimit,
+    maxConnectionsPerPort: config.maxConnectionsPerPort,
+    maxConnections: config.maxConnections,
+    signal,
+  }).catch((error: unknown) => {
+    if (signal.aborted) return undefined
+    throw error
+  })
+  if (node === undefined) return
+  logEvents(node, log)
+  let server: IpcServer | undefined
+  try {
+    const services = startServices({ node, config, home: io.home, log })
+    server = await IpcServer.listen({
+      node,
+      socketPath: config.socket,
+      facts: {
+        version: VERSION,
+        owner: config.owner,
+        hasIdentity: config.identity !== undefined,
+        beacon: config.beacon === false ? '' : config.beacon,
+      },
+      lentPorts: services.lentPorts,
+    })
+    log.info('daemon running', {
+      node_id: node.nodeId,
+      addr: formatAddress(node.address),
+      udp: node.info().endpoint,
+      socket: config.socket,
+    })
+    await untilAborted(signal)
+    log.info('stopping')
+  } finally {
+    // Streams get FIN, the registry is told, then clients and the socket go (spec/06 §10).
+    await node.close({ timeoutMs: STOP_MS })
+    await server?.close()
+  }
+  log.info('stopped')
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function logEvents(node: PilotNode, log: Log): void {
+  node.on((event) => logEvent(event, log))
+}
+
+function logEvent(event: NodeEvent, log: Log): void {
+  switch (event.type) {
+    case 'registered':
+      log.info('registered', { addr: formatAddress(event.address) })
+      break
+    case 'registry-lost':
+      log.warn('registry lost, trying again', { reason: event.reason })
+      break
+    case 'trust-request':
+      log.info('trust request', { node_id: event.nodeId, justification: event.justification })
+      break
+    case 'trust-established':
+      log.info('trust established', { node_id: event.nodeId, mutual: event.mutual })
+      break
+    case 'trust-rejected':
+      log.info('trust request rejected by peer', { node_id: event.nodeId, reason: event.reason })
+      break
+    case 'trust-revoked':
+      log.info('trust revoked', { node_id: event.nodeId })
+      break
+    case 'peer-key-mismatch':
+      log.warn('peer presented another key than the one known; refused', { node_id: event.nodeId })
+      break
+    case 'peer-keyed':
+      log.debug('tunnel keyed', { node_id: event.nodeId })
+      break
+    case 'path-changed':
+      log.debug('path changed', { node_id: event.nodeId, path: event.path })
+      break
+  }
+}
