@@ -17,7 +17,12 @@ export const env = { ...process.env, PATH: bin + delimiter + process.env.PATH }
 
 /** Runs a command in the project's root and ends the program when it fails. */
 export function run(command, args, options = {}) {
-  const { status, error } = spawnSync(command, args, { cwd: root, env, stdio: 'inherit', ...options })
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    env,
+    stdio: 'inherit',
+    ...options,
+  })
   if (status !== 0) {
     console.error(`${command} ${args.join(' ')} failed${error ? `: ${error.message}` : ''}`)
     process.exit(status ?? 1)
@@ -26,19 +31,28 @@ export function run(command, args, options = {}) {
 
 /** Installs what the lockfile says, unless that is what is installed. */
 export function prepare({ quiet = false } = {}) {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')
   const stamp = join(root, 'node_modules', '.pilot-lock')
-  const isInstalled = existsSync(stamp) && readFileSync(stamp, 'utf8') === lock && existsSync(join(bin, 'node'))
+  const isInstalled =
+    existsSync(stamp) && readFileSync(stamp, 'utf8') === lock && existsSync(join(bin, 'node'))
   if (!isInstalled) {
     if (!quiet) console.log('installing dependencies (npm ci) ...')
-    run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], quiet ? { stdio: ['ignore', 'ignore', 'inherit'] } : {})
+    run(
+      'npm',
+      ['ci', '--no-fund', '--no-audit', '--loglevel=error'],
+      quiet ? { stdio: ['ignore', 'ignore', 'inherit'] } : {},
+    )
     mkdirSync(dirname(stamp), { recursive: true })
     writeFileSync(stamp, lock)
   }
   const { stdout } = spawnSync('node', ['--version'], { env, encoding: 'utf8' })
   const major = Number(/^v(\d+)/.exec(stdout ?? '')?.[1])
   if (!(major >= 22)) {
-    console.error(`the project's Node did not install: found ${stdout?.trim() || 'none'}, need 22.12 or newer`)
+    console.error(
+      `the project's Node did not install: found ${stdout?.trim() || 'none'}, need 22.12 or newer`,
+    )
     process.exit(1)
   }
 }

@@ -13,14 +13,22 @@ const problems: string[] = []
 for (const [path, entry] of Object.entries(packages)) {
   if (entry.resolved?.startsWith('http')) problems.push(`${path} names the host it came from`)
   for (const name of Object.keys(entry.optionalDependencies ?? {}))
-    if (packages[`node_modules/${name}`] === undefined && packages[`${path}/node_modules/${name}`] === undefined)
+    if (
+      packages[`node_modules/${name}`] === undefined &&
+      packages[`${path}/node_modules/${name}`] === undefined
+    )
       problems.push(`${path} lacks its optional dependency ${name}`)
 }
-const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+const manifest = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as {
   dependencies: Record<string, string>
   devDependencies: Record<string, string>
 }
-for (const [name, range] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }))
+for (const [name, range] of Object.entries({
+  ...manifest.dependencies,
+  ...manifest.devDependencies,
+}))
   if (!/^\d+\.\d+\.\d+$/.test(range)) problems.push(`${name} is not pinned to a version: ${range}`)
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) process.exit(1)

@@ -5,8 +5,8 @@
 import { describe, expect, it } from 'vitest'
 import {
   type CryptoProvider,
-  encodeKeyExchangeFrame,
   type Endpoint,
+  encodeKeyExchangeFrame,
   Identity,
   keyExchangeSigningBytes,
   NodeMachine,
@@ -20,7 +20,9 @@ const peerEndpoint: Endpoint = { address: '203.0.113.9', port: 40_000 }
 const beacon: Endpoint = { address: '203.0.113.1', port: 9001 }
 const [alice, bob] = vectors('crypto', 'ed25519')
 const carolKey = (() => {
-  const pila = vectors('crypto', 'pila').find((one) => one.node_id === 3 || one.name.startsWith('carol'))
+  const pila = vectors('crypto', 'pila').find(
+    (one) => one.node_id === 3 || one.name.startsWith('carol'),
+  )
   return pila?.ed25519_public_hex as string | undefined
 })()
 const aliceX25519 = vectors('crypto', 'pila').find((one) => one.node_id === 1)
@@ -90,7 +92,15 @@ const deviations: Record<string, { verdicts: string[]; because: string }> = {
     because: 'the relay sender must be the frame sender (spec/01 §10)',
   },
   'PILA rekey: new X25519 key from a known peer is installed and answered': {
-    verdicts: ['key_installed', 'delivered', 'key_installed', 'delivered', 'delivered', 'key_installed', 'delivered'],
+    verdicts: [
+      'key_installed',
+      'delivered',
+      'key_installed',
+      'delivered',
+      'delivered',
+      'key_installed',
+      'delivered',
+    ],
     because: 'late frames under the key before are still opened for ten seconds (spec/01 §7.4)',
   },
 }
@@ -142,7 +152,8 @@ class Harness {
     const replied = this.sent.some(({ datagram: reply }) => isKeyExchange(reply))
     if (after.keys !== before.keys) return 'key_installed'
     if (after.heard > before.heard) return 'delivered'
-    if (isKeyExchange(datagram) && after.isVerified && after.drops === before.drops) return 'key_kept'
+    if (isKeyExchange(datagram) && after.isVerified && after.drops === before.drops)
+      return 'key_kept'
     // Whether a frame that does not open is answered with a request for keys is a matter of rate limits.
     return replied && isKeyExchange(datagram) ? 'replied_only' : 'dropped'
   }
@@ -227,7 +238,8 @@ class Harness {
 }
 
 function isKeyExchange(datagram: Uint8Array): boolean {
-  const frame = datagram[0] === 6 ? datagram.subarray(5) : datagram[0] === 5 ? datagram.subarray(9) : datagram
+  const frame =
+    datagram[0] === 6 ? datagram.subarray(5) : datagram[0] === 5 ? datagram.subarray(9) : datagram
   return Buffer.from(frame.subarray(0, 4)).toString() === 'PILA'
 }
 
@@ -257,16 +269,26 @@ for (const file of ['crypto', 'crypto-v19'])
           continue
         }
         verdicts.push(harness.step(hex(step.hex)))
-        expected.push(step.verdict === 'replied_only' && !isKeyExchange(hex(step.hex)) ? 'dropped' : step.verdict)
+        expected.push(
+          step.verdict === 'replied_only' && !isKeyExchange(hex(step.hex))
+            ? 'dropped'
+            : step.verdict,
+        )
       }
       expect(verdicts).toEqual(deviation?.verdicts ?? expected)
     })
   })
 
 it('never answers or keys with PILK, whatever the reference does', () => {
-  for (const one of vectors('crypto', 'ingress').filter((ingress) => ingress.name.startsWith('PILK'))) {
+  for (const one of vectors('crypto', 'ingress').filter((ingress) =>
+    ingress.name.startsWith('PILK'),
+  )) {
     if (!one.receiver.encryption) continue
-    const harness = new Harness({ ...one.receiver, has_identity: true, ed25519_seed_hex: bob.seed_hex })
+    const harness = new Harness({
+      ...one.receiver,
+      has_identity: true,
+      ed25519_seed_hex: bob.seed_hex,
+    })
     for (const step of one.steps) expect(harness.step(hex(step.hex))).toBe('dropped')
     expect(harness.node.peers.get(1)?.tunnel.isKeyed ?? false).toBe(false)
   }

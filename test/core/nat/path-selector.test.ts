@@ -1,0 +1,159 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Endpoint } from '../../../core/index.ts'
+import { PathSelector } from '../../../core/nat/path-selector.ts'
+
+const home: Endpoint = { address: '203.0.113.5', port: 4000 }
+const moved: Endpoint = { address: '203.0.113.5', port: 4777 }
+
+function probes(paths: PathSelector): (Endpoint | 'relay')[] {
+  const all: (Endpoint | 'relay')[] = []
+  for (let probe = paths.pollProbe(); probe !== undefined; probe = paths.pollProbe())
+    all.push(probe)
+  return all
+}
+
+/** Runs the timers up to `until`, answering no probe. */
+function run(paths: PathSelector, until: number): (Endpoint | 'relay')[] {
+  const sent: (Endpoint | 'relay')[] = []
+  for (let at = paths.pollTimeout(); at !== undefined && at <= until; at = paths.pollTimeout()) {
+    paths.handleTimeout(at)
+    sent.push(...probes(paths))
+  }
+  return sent
+}
+
+describe('first contact', () => {
+  it('waits for the registry before it uses the relay, but not for long', () => {
+    const paths = new PathSelector(true)
+    paths.handleResolving(0)
+    expect(paths.route(0)).toBe('none')
+    expect(paths.route(1001)).toBe('relay')
+  })
+
+  it('gives the direct path a second, then sends on both', () => {
+    const paths = new PathSelector(true)
+    paths.handleResolved([home], 0)
+    expect(paths.route(0)).toBe('direct')
+    paths.handleSent(0)
+    expect(paths.route(999)).toBe('direct')
+    expect(paths.route(1000)).toBe('both')
+  })
+
+  it('relays when nothing else is known, and not at all without a beacon', () => {
+    expect(new PathSelector(true).route(0)).toBe('relay')
+    expect(new PathSelector(false).route(0)).toBe('none')
+  })
+
+  it('settles on the relay when only that answers, and goes on probing', () => {
+    const paths = new PathSelector(true)
+    paths.handleResolved([home], 0)
+    paths.handleSent(0)
+    paths.handleAuthenticated('relay', 1200)
+    expect(paths.route(1200)).toBe('relay')
+    expect(paths.kind).toBe('relay')
+    expect(run(paths, 12_000)).toContain(home)
+    paths.handleProbeAnswer(home, 12_100)
+    expect(paths.route(12_100)).toBe('direct')
+  })
+})
+
+describe('a direct path', () => {
+  function direct(): PathSelector {
+    const paths = new PathSelector(true)
+    paths.handleResolved([home], 0)
+    paths.handleAuthenticated(home, 0)
+    return paths
+  }
+
+  it('that goes silent is doubted after a second, and given up for the relay', () => {
+    const paths = direct()
+    paths.handleSent(100)
+    expect(paths.route(1000)).toBe('direct')
+    expect(paths.route(1100)).toBe('both')
+    expect(run(paths, 4000)).toEqual(expect.arrayContaining([home, 'relay']))
+    paths.handleProbeAnswer('relay', 1700)
+    run(paths, 6000)
+    expect(paths.kind).toBe('relay')
+    expect(paths.route(6000)).toBe('relay')
+  })
+
+  it('that answers a probe over the relay is kept: G1 relays for good once it was relayed to', () => {
+    const paths = direct()
+    paths.handleSent(100)
+    run(paths, 1600)
+    paths.handleAuthenticated('relay', 1650)
+    paths.handleProbeAnswer(home, 1650)
+    expect(paths.route(1700)).toBe('direct')
+  })
+
+  it('is probed when idle, so that NAT mappings stay, but not for ever', () => {
+    const paths = direct()
+    paths.handleSent(0)
+    paths.handleAuthenticated(home, 10)
+    expect(run(paths, 26_000)).toEqual([home])
+  })
+
+  it('moves to a new endpoint only when that answers, while the old one is well', () => {
+    const paths = direct()
+    paths.handleAuthenticated(moved, 100)
+    expect(paths.endpoint).toBe(home)
+    expect(probes(paths)).toEqual([moved])
+    paths.handleProbeAnswer(moved, 150)
+    expect(paths.endpoint).toBe(moved)
+  })
+
+  it('moves at once when the old endpoint is silent', () => {
+    const paths = direct()
+    paths.handleSent(100)
+    paths.handleAuthenticated(moved, 1200)
+    expect(paths.endpoint).toBe(moved)
+  })
+
+  it('is not displaced by a key exchange, which may be a replay', () => {
+    const paths = direct()
+    paths.handleKeyExchange(moved, 100)
+    paths.handleKeyExchange('relay', 100)
+    expect(paths.endpoint).toBe(home)
+    expect(paths.kind).toBe('direct')
+  })
+
+  it('that is silent yields to what the registry says now', () => {
+    const paths = direct()
+    paths.handleResolved([moved], 100)
+    expect(paths.endpoint).toBe(home)
+    paths.handleSent(200)
+    paths.handleResolved([moved], 1300)
+    expect(paths.endpoint).toBe(moved)
+    expect(paths.isProven).toBe(false)
+  })
+})
+
+it('never asks for a timeout in the past, whatever happens', () => {
+  const step = fc.record({
+    what: fc.constantFrom('sent', 'home', 'moved', 'relay', 'answer', 'resolved', 'key', 'doubt'),
+    after: fc.nat(4000),
+  })
+  fc.assert(
+    fc.property(fc.boolean(), fc.array(step, { maxLength: 60 }), (hasRelay, steps) => {
+      const paths = new PathSelector(hasRelay)
+      let now = 0
+      for (const { what, after } of steps) {
+        now += after
+        if (what === 'sent') paths.handleSent(now)
+        else if (what === 'home') paths.handleAuthenticated(home, now)
+        else if (what === 'moved') paths.handleAuthenticated(moved, now)
+        else if (what === 'relay' && hasRelay) paths.handleAuthenticated('relay', now)
+        else if (what === 'answer') paths.handleProbeAnswer(home, now)
+        else if (what === 'resolved') paths.handleResolved([moved], now)
+        else if (what === 'key') paths.handleKeyExchange(moved, now)
+        else if (what === 'doubt') paths.doubt(now)
+        paths.handleTimeout(now)
+        probes(paths)
+        const at = paths.pollTimeout()
+        if (at !== undefined) expect(at).toBeGreaterThan(now)
+        if (paths.route(now) === 'direct') expect(paths.endpoint).toBeDefined()
+      }
+    }),
+  )
+})
