@@ -121,7 +121,7 @@ async function main(args: readonly string[]): Promise<number> {
       log,
     })
   } catch (error) {
-    return fail(error, 1)
+    return fail(error, error instanceof UsageError ? 2 : 1)
   }
   announce(log, rendezvous, version, storePath, flags.tls === true)
 
