@@ -98,9 +98,11 @@ export class Closing {
       this.#isStarted = true
       this.#isDue = true
     }
+    // Draining ends with the last ACK or with the last transmission. Only a reference that sent FIN has
+    // stopped listening, and will acknowledge nothing more (spec/03 §3).
     const isLingering = this.#isStarted
       ? this.#isAcked
-      : (this.#isRequested || this.#receiver.isEnded) && !this.#sender.isDrained
+      : this.#receiver.isEnded && !this.#receiver.peerIsModern && !this.#sender.isDrained
     if (!isLingering) this.#lingerAt = NEVER
     else if (this.#lingerAt === NEVER) this.#lingerAt = now + this.#patienceMs
   }

@@ -294,8 +294,7 @@ export class Connection {
   }
 
   /**
-   * No more writes. What was written is delivered, then FIN; a peer that says nothing for `lingerMs` is
-   * given up. Reading goes on until the peer's FIN, which the references send at once (spec/03 §3).
+   * No more writes. What was written is delivered, as long as the peer acknowledges, then FIN. Reading goes on until the peer's FIN, which the references send at once (spec/03 §3).
    */
   close(now: Instant): void {
     if (this.#closing.isRequested || this.#state === 'CLOSED' || this.#state === 'TIME_WAIT') return
@@ -470,7 +469,7 @@ export class Connection {
     if (payload.length > 0) {
       // G2 sends data due again as FIN while it closes (spec/03 §3). Its true FIN has no payload.
       this.#handleData(seq, payload, now)
-      this.#closing.handleGap(now)
+      if (!this.#receiver.isEnded) this.#closing.handleGap(now)
     } else if (this.#receiver.handleFin(seq)) {
       if (this.#receiver.isEnded) this.#handleEnd(now)
       else this.#closing.handleGap(now)

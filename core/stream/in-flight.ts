@@ -163,6 +163,15 @@ export class InFlight {
     return found
   }
 
+  /** Time has shown that what is missing below a sacked segment was not merely late; true when something is. */
+  loseBelowSacked(): boolean {
+    let found = false
+    for (let i = Math.max(this.#head, this.#judgedEnd); i < this.#sackedEnd; i++)
+      if (this.#lose(i)) found = true
+    if (this.#sackedEnd > this.#judgedEnd) this.#judgedEnd = this.#sackedEnd
+    return found
+  }
+
   /** The oldest segment is missing although nothing was sacked (duplicate ACKs). */
   loseOldest(): boolean {
     return this.#head < this.#tail && this.#lose(this.#head)

@@ -19,8 +19,8 @@ export class Receiver {
   readonly #buffer: ReceiveBuffer
   /** Sequence number of the peer's first byte. */
   #first = 0
-  /** The peer is known to read window 0 as closed. */
-  #peerIsModern = false
+  /** The peer is known to be of our own kind: it reads window 0 as closed, and half-closes. */
+  peerIsModern = false
 
   /** Offset of the peer's end of stream once a FIN told it. */
   #end: number | undefined
@@ -59,10 +59,6 @@ export class Receiver {
     this.#first = serialAdd(synSeq, 1)
   }
 
-  set peerIsModern(value: boolean) {
-    this.#peerIsModern = value
-  }
-
   /** What the ack field of every packet says; one more once the peer's FIN was taken. */
   get ackNumber(): number {
     return serialAdd(this.#first, this.#buffer.next + (this.#isEnded ? 1 : 0))
@@ -95,7 +91,7 @@ export class Receiver {
    */
   get windowSlots(): number {
     const slots = Math.floor(this.#buffer.free / WINDOW_SLOT_BYTES)
-    return Math.min(0xffff, Math.max(this.#peerIsModern ? 0 : 1, slots))
+    return Math.min(0xffff, Math.max(this.peerIsModern ? 0 : 1, slots))
   }
   get windowBytes(): number {
     return Math.max(0, this.#buffer.free)
@@ -136,7 +132,7 @@ export class Receiver {
         return false
       case 'full':
         // A reference takes silence for congestion and slows down; our own kind waits for a window.
-        if (this.#peerIsModern) this.#ackNow = true
+        if (this.peerIsModern) this.#ackNow = true
         return false
     }
   }
@@ -203,7 +199,7 @@ export class Receiver {
     this.#sameAcks = ack === this.#lastAck ? this.#sameAcks + 1 : 1
     this.#lastAck = ack
     const ranges = this.#buffer.rangeCount
-    const mayCount = !this.#peerIsModern && this.#sameAcks > SAME_ACK_MAX
+    const mayCount = !this.peerIsModern && this.#sameAcks > SAME_ACK_MAX
     if (!this.#hasDuplicate && ranges === 0 && mayCount) {
       this.#duplicateLeft = this.#lastLeft
       this.#duplicateRight = this.#lastRight
@@ -273,7 +269,7 @@ export class Receiver {
     }
     const { ackEverySegments, ackDelayMs, shortAckDelayMs, stalledAckDelayMs } = this.#tuning
     this.#pending++
-    if (!this.#peerIsModern && this.#buffer.free < WINDOW_SLOT_BYTES)
+    if (!this.peerIsModern && this.#buffer.free < WINDOW_SLOT_BYTES)
       this.#ackAt = Math.min(this.#ackAt, now + stalledAckDelayMs)
     else if (this.#pending >= ackEverySegments) this.#ackNow = true
     else {

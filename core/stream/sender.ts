@@ -15,6 +15,8 @@ import type { ConnectionTuning } from './tuning.ts'
 const NEVER = Number.POSITIVE_INFINITY
 /** A probe of a closed window carries this much. */
 const PERSIST_BYTES = 64
+/** Timer granularity of runtimes, added to the time a late segment is given. */
+const REORDER_SLACK_MS = 10
 /** A first piece this long can not be taken for a SACK, nor can what follows it (spec/03 §5). */
 const LOOKALIKE_CUT_BYTES = 4
 
@@ -38,7 +40,8 @@ export class Sender {
   /** Slots the peer has room for. */
   #slots: number
   #windowSeq = 0
-  #peerIsModern = false
+  /** The peer counts slots as we do, and holds more than 128 segments out of order. */
+  peerIsModern = false
 
   #phase: Phase = 'open'
   /** Recovery ends when everything below is acknowledged. */
@@ -54,6 +57,8 @@ export class Sender {
   #rtoAt: Instant = NEVER
   #probeAt: Instant = NEVER
   #probeDue = false
+  /** `#probeAt` ends the wait for a segment that may be late. */
+  #probeIsReorder = false
   /** End of the probe in flight, -1 for none. */
   #probeEnd = -1
   #probeWasOld = false
@@ -126,10 +131,6 @@ export class Sender {
   /** Offset after everything acknowledged. */
   get offset(): number {
     return this.#una
-  }
-
-  set peerIsModern(value: boolean) {
-    this.#peerIsModern = value
   }
 
   /** Window of a SYN or SYN-ACK; 0 says nothing (spec/03 §4). */
@@ -215,6 +216,7 @@ export class Sender {
     if (delivered > 0 && this.#phase !== 'recovery' && this.#isWindowLimited)
       this.#congestion.handleAck(delivered, now, this.#rtt.srttMs)
     if (isNew || this.#inFlight.count === 0) this.#restartTimers(now)
+    else if (delivered > 0) this.#scheduleProbe(now)
     this.#schedulePersist(now)
   }
 
@@ -229,7 +231,7 @@ export class Sender {
       const length = this.#sendProbe(out, at, now)
       if (length > 0) return length
     }
-    const limit = this.#peerIsModern ? this.#tuning.burstSegments : this.#tuning.legacyBurstSegments
+    const limit = this.peerIsModern ? this.#tuning.burstSegments : this.#tuning.legacyBurstSegments
     const lost = inFlight.nextLost()
     if (lost !== undefined) {
       const fits = inFlight.pipe === 0 || inFlight.pipe + lost.length <= this.#congestion.cwnd
@@ -260,10 +262,7 @@ export class Sender {
       this.#persistDue = true
       this.#persistCount++
     }
-    if (now >= this.#probeAt) {
-      this.#probeAt = NEVER
-      this.#probeDue = true
-    }
+    if (now >= this.#probeAt) this.#handleProbeTimeout(now)
     if (now < this.#rtoAt) return undefined
     const oldest = this.#inFlight.oldest
     if (oldest === undefined) {
@@ -284,7 +283,7 @@ export class Sender {
     this.#recoveryEnd = this.#next
     this.#mustRetransmit = true
     this.#probeEnd = -1
-    this.#probeDue = false
+    this.#probeDue = this.#probeIsReorder = false
     this.#probeAt = NEVER
     this.#rtoAt = now + this.#rtt.rtoMs
     return undefined
@@ -378,7 +377,7 @@ export class Sender {
     this.#undo = 0
     this.#probeEnd = -1
     this.#probeAt = NEVER
-    this.#probeDue = false
+    this.#probeDue = this.#probeIsReorder = false
     this.#congestion.handleLoss(flight, now)
   }
 
@@ -416,7 +415,7 @@ export class Sender {
 
   get #slotLimit(): number {
     const { legacyOutstandingMax, outstandingMax } = this.#tuning
-    return Math.min(this.#slots, this.#peerIsModern ? outstandingMax : legacyOutstandingMax)
+    return Math.min(this.#slots, this.peerIsModern ? outstandingMax : legacyOutstandingMax)
   }
 
   #waitForBurst(): number {
@@ -434,8 +433,7 @@ export class Sender {
     this.#next += length
     this.bytesSent += length
     this.#noteSent(offset, now)
-    if (this.#phase === 'open' && this.#inFlight.sackedCount === 0 && this.#probeEnd < 0)
-      this.#scheduleProbe(now)
+    this.#scheduleProbe(now)
     return length
   }
 
@@ -482,20 +480,31 @@ export class Sender {
 
   #restartTimers(now: Instant): void {
     this.#probeAt = NEVER
-    this.#probeDue = false
-    if (this.#inFlight.count === 0) {
-      this.#rtoAt = NEVER
-      return
-    }
-    this.#rtoAt = now + this.#rtt.rtoMs
-    if (this.#phase === 'open' && this.#inFlight.sackedCount === 0 && this.#probeEnd < 0)
-      this.#scheduleProbe(now)
+    this.#probeDue = this.#probeIsReorder = false
+    this.#rtoAt = this.#inFlight.count === 0 ? NEVER : now + this.#rtt.rtoMs
+    if (this.#inFlight.count > 0) this.#scheduleProbe(now)
   }
 
+  /**
+   * Arms the timer that comes before the retransmission timer: a tail loss probe while nothing is known to
+   * be missing, else the end of the time a late segment is given to arrive (RFC 8985 §6.2, §7).
+   */
   #scheduleProbe(now: Instant): void {
-    if (!this.#rtt.hasSample) return
-    const at = now + 2 * this.#rtt.srttMs + this.#tuning.probeSlackMs
-    this.#probeAt = at < this.#rtoAt ? at : NEVER
+    if (this.#phase !== 'open' || !this.#rtt.hasSample) return
+    const { srttMs } = this.#rtt
+    if (this.#inFlight.sackedCount > 0) {
+      if (!this.#probeIsReorder) this.#probeAt = now + srttMs / 4 + REORDER_SLACK_MS
+      this.#probeIsReorder = true
+    } else if (this.#probeEnd < 0) this.#probeAt = now + 2 * srttMs + this.#tuning.probeSlackMs
+    if (this.#probeAt >= this.#rtoAt) this.#probeAt = NEVER
+  }
+
+  #handleProbeTimeout(now: Instant): void {
+    this.#probeAt = NEVER
+    if (!this.#probeIsReorder) this.#probeDue = true
+    else if (this.#phase === 'open' && this.#inFlight.loseBelowSacked())
+      this.#enterRecovery(this.#inFlight.bytes, now)
+    this.#probeIsReorder = false
   }
 
   #schedulePersist(now: Instant): void {

@@ -72,7 +72,7 @@ export interface ConnectionTuning {
   /** Silence after which a peer with a closed window is given up. */
   readonly persistGiveUpMs: number
 
-  /** Silence after which undelivered bytes of a closing connection are given up (spec/03 §3.2). */
+  /** Silence after which bytes a reference will not take any more, since it sent FIN, are given up (spec/03 §3). */
   readonly lingerMs: number
   /** FIN is sent at most this often. */
   readonly finTransmissionsMax: number
