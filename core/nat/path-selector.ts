@@ -73,14 +73,18 @@ export class PathSelector {
     this.#resolvingUntil = now + DIRECT_HEAD_START_MS
   }
 
-  /** Endpoints from the registry; unproven, they never displace one that answers. */
+  /** Endpoints from the registry; they displace one that answers never, one that is silent at once. */
   handleResolved(endpoints: readonly Endpoint[], now: Instant): void {
     this.#resolvingUntil = undefined
     for (const endpoint of endpoints) this.#addCandidate(endpoint)
-    if (!this.#isProven && endpoints[0] !== undefined) {
-      this.#endpoint = endpoints[0]
-      if (this.#relayHeardAt !== undefined) this.#schedule(now)
-    }
+    const [endpoint] = endpoints
+    if (endpoint === undefined || sameEndpoint(endpoint, this.#endpoint)) return
+    if (this.#isProven && !this.#isDoubted(now)) return
+    this.#isProven = false
+    this.#unansweredSince = undefined
+    this.#firstTryAt = undefined
+    this.#endpoint = endpoint
+    if (this.#relayHeardAt !== undefined) this.#schedule(now)
   }
 
   /** A key exchange of the peer verified. It may be a replay, so it proves no path and displaces none. */
@@ -146,6 +150,15 @@ export class PathSelector {
     return triedFor < DIRECT_HEAD_START_MS ? 'direct' : 'both'
   }
 
+  /**
+   * Where key exchanges go: like packets while a path works, on both while none has proven to. A peer that
+   * restarted elsewhere is found only by what it can read without keys.
+   */
+  keyExchangeRoute(now: Instant): Route {
+    const route = this.route(now)
+    return route === 'relay' && this.#endpoint !== undefined ? 'both' : route
+  }
+
   handleTimeout(now: Instant): void {
     if (this.#resolvingUntil !== undefined && now >= this.#resolvingUntil)
       this.#resolvingUntil = undefined
@@ -182,7 +195,6 @@ export class PathSelector {
       if (now - this.#unansweredSince! >= GIVE_UP_MS + DOUBT_MS && this.#hasRelay) {
         this.#isProven = false
         this.#relayedSince = now
-        this.#relayHeardAt ??= now
         this.#unansweredSince = undefined
         this.#nextProbeAt = now + RELAYED_PROBE_MS
         return

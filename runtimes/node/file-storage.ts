@@ -39,7 +39,7 @@ export class FileStorage implements Storage {
 export async function writeFileAtomic(path: string, data: Uint8Array): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeDirectory(dirname(path))
     const file = await open(temporary, 'wx', 0o600)
     try {
       await file.writeFile(data)
@@ -51,6 +51,22 @@ export async function writeFileAtomic(path: string, data: Uint8Array): Promise<v
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
     throw ioError('write', path, error)
+  }
+}
+
+/**
+ * Makes a directory and its parents, mode 0700. Not `mkdir` with `recursive`: where a file system refuses
+ * with ENOENT (as /proc does), Node tries for ever.
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    await makeDirectory(dirname(path))
+    await mkdir(path, { mode: 0o700 })
   }
 }
 
