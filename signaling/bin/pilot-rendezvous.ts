@@ -4,11 +4,13 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { Command, CommanderError, Option } from 'commander'
 import { PilotError, UsageError } from '../../core/errors.ts'
 import { formatEndpoint } from '../../core/machine.ts'
 import { createLog, LOG_LEVELS, type Log, type LogFormat, type LogLevel } from '../log.ts'
 import { parseListenAddress } from '../serve-address.ts'
+import { certificateFingerprint, selfSignedCertificate } from '../serve-certificate.ts'
 import { createRendezvous, type Rendezvous } from '../serve-node.ts'
 import type { TlsKeyPair } from '../serve-registry.ts'
 import { normaliseArguments } from './arguments.ts'
@@ -45,7 +47,10 @@ function command(version: string): Command {
       'SQLite file that keeps the state; "" or ":memory:" keeps nothing',
       DEFAULT_STORE,
     )
-    .option('--tls', 'speak TLS on the registry port; needs --tls-cert and --tls-key')
+    .option(
+      '--tls',
+      'speak TLS on the registry port; without a certificate one is made at each start',
+    )
     .option('--tls-cert <file>', 'certificate chain, PEM')
     .option('--tls-key <file>', 'private key, PEM')
     .option('--owner-recovery', 'let a new key with the owner text of an offline node take its id')
@@ -103,8 +108,9 @@ async function main(args: readonly string[]): Promise<number> {
 
   let rendezvous: Rendezvous
   const storePath = storePathOf(flags.store)
+  let tls: TlsKeyPair | undefined
   try {
-    const tls = tlsOf(flags)
+    tls = tlsOf(flags)
     if (flags.standby !== undefined)
       throw new UsageError(
         'ERR_INVALID_ARGUMENT',
@@ -123,7 +129,9 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     return fail(error, error instanceof UsageError ? 2 : 1)
   }
-  announce(log, rendezvous, version, storePath, flags.tls === true)
+  announce(log, rendezvous, version, storePath, tls)
+  if (tls !== undefined && flags.tlsCert === undefined)
+    log.warn('the certificate was made for this run: its fingerprint changes at every start')
 
   const signal = await new Promise<string>((resolve) => {
     process.once('SIGINT', resolve)
@@ -143,10 +151,13 @@ function announce(
   { registryEndpoint, beaconEndpoint, httpUrl }: Rendezvous,
   version: string,
   storePath: string | undefined,
-  isTls: boolean,
+  tls: TlsKeyPair | undefined,
 ): void {
   log.info(`${PROGRAM} ${version}`)
-  log.info('registry listening', { tcp: formatEndpoint(registryEndpoint), tls: isTls })
+  log.info('registry listening', {
+    tcp: formatEndpoint(registryEndpoint),
+    ...(tls === undefined ? { tls: false } : { fingerprint: certificateFingerprint(tls.cert) }),
+  })
   log.info('beacon listening', { udp: formatEndpoint(beaconEndpoint) })
   if (httpUrl !== undefined) log.info('status page', { url: httpUrl })
   if (storePath !== undefined) log.info('state is kept', { file: storePath })
@@ -230,9 +241,10 @@ function tlsOf({ tls, tlsCert, tlsKey }: Flags): TlsKeyPair | undefined {
     if (tlsCert === undefined && tlsKey === undefined) return undefined
     throw wrong('-tls-cert and -tls-key need -tls; without it the registry would not use them')
   }
+  if (tlsCert === undefined && tlsKey === undefined) return selfSignedCertificate(Date.now())
   if (tlsCert === undefined || tlsKey === undefined)
     throw wrong(
-      '-tls needs -tls-cert and -tls-key; make a pair with: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj /O=Pilot -keyout key.pem -out cert.pem',
+      '-tls-cert and -tls-key belong together: name both, or none for a certificate made here',
     )
   const read = (flag: string, path: string): string => {
     try {
@@ -241,7 +253,16 @@ function tlsOf({ tls, tlsCert, tlsKey }: Flags): TlsKeyPair | undefined {
       throw wrong(`${flag}: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
-  return { cert: read('-tls-cert', tlsCert), key: read('-tls-key', tlsKey) }
+  const pair = { cert: read('-tls-cert', tlsCert), key: read('-tls-key', tlsKey) }
+  try {
+    createSecureContext(pair)
+    certificateFingerprint(pair.cert)
+  } catch (error) {
+    throw wrong(
+      `-tls-cert and -tls-key: ${error instanceof Error ? error.message : String(error)} (expected PEM files of one key pair)`,
+    )
+  }
+  return pair
 }
 
 function fail(error: unknown, exitCode: number): number {

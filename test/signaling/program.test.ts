@@ -1,10 +1,12 @@
 /** `pilot-rendezvous` as a process: flags, errors, signals, and nothing lost by a kill. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { normaliseArguments } from '../../signaling/bin/arguments.ts'
@@ -219,7 +221,8 @@ describe('flags', () => {
     [['-tls=maybe'], 2, /--tls/],
     [['-config', '/nonexistent.json'], 2, /configuration \/nonexistent\.json: /],
     [['-standby', 'x:1'], 2, /-standby is not supported/],
-    [['-tls'], 2, /-tls needs -tls-cert and -tls-key/],
+    [['-tls', '-tls-key', 'x'], 2, /belong together/],
+    [['-tls', '-tls-cert', PROGRAM, '-tls-key', PROGRAM], 2, /expected PEM files/],
     [['-tls-cert', 'x'], 2, /need -tls/],
     [['-tls', '-tls-cert', '/no.pem', '-tls-key', '/no.pem'], 2, /-tls-cert: .*no\.pem/],
     [['-registry-addr', '192.0.2.1:0', '-store', ''], 1, /does not have that address/],
@@ -230,6 +233,28 @@ describe('flags', () => {
     expect(result.err).toMatch(text)
     expect(result.err).toMatch(/^pilot-rendezvous: [^\n]+\n$/)
     expect(result.out).toBe('')
+  })
+
+  it('-tls alone makes a certificate and says its fingerprint', async () => {
+    const { child, log, registryPort } = await start('-tls', '-store', '')
+    const socket = connectTls({ port: registryPort, host: '127.0.0.1', rejectUnauthorized: false })
+    await once(socket, 'secureConnect')
+    const { raw } = socket.getPeerCertificate()
+    const certificate = new X509Certificate(raw)
+    socket.destroy()
+    expect(log).toContain(`fingerprint=${createHash('sha256').update(raw).digest('hex')}`)
+    expect(log).toContain('changes at every start')
+    expect(certificate.verify(certificate.publicKey)).toBe(true)
+    expect(certificate.ca).toBe(false)
+    expect(certificate.subject).toBe('O=Pilot Protocol')
+    expect(certificate.subjectAltName).toBe(
+      'DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1',
+    )
+    expect(certificate.checkIP('127.0.0.1')).toBe('127.0.0.1')
+    expect(certificate.validToDate.getTime() - certificate.validFromDate.getTime()).toBe(
+      365 * 86_400_000,
+    )
+    expect(await stop(child, 'SIGTERM')).toBe(0)
   })
 
   it('--help and --version end well', async () => {
