@@ -65,8 +65,9 @@ export interface Rendezvous extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/** `/api/stats` of a large registry is made at most this often. */
+/** Statistics are made anew at most this often, and at most for 2 % of the time. */
 const STATS_LIFETIME_MS = 1000
+const STATS_LIFETIME_PER_COST = 50
 const HTTP_CONNECTIONS_MAX = 256
 
 /**
@@ -155,15 +156,18 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
 }
 
 function viewOf(sources: StatisticsSources, isHealthy: () => boolean): RendezvousView {
-  let cached: { at: number; stats: RegistryStats } | undefined
+  let stats: RegistryStats | undefined
+  let staleAt = 0
   return {
     isHealthy,
     metrics: () => prometheusText(sources, performance.now()),
     stats: () => {
       const at = performance.now()
-      if (cached === undefined || at - cached.at >= STATS_LIFETIME_MS)
-        cached = { at, stats: registryStats(sources, at) }
-      return cached.stats
+      if (stats !== undefined && at < staleAt) return stats
+      stats = registryStats(sources, at)
+      const costMs = performance.now() - at
+      staleAt = at + Math.max(STATS_LIFETIME_MS, STATS_LIFETIME_PER_COST * costMs)
+      return stats
     },
   }
 }

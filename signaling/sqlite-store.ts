@@ -339,7 +339,7 @@ export class SqliteStore implements RegistryStore {
 function prepareFile(path: string): void {
   const directory = dirname(path)
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(directory)
     if (existsSync(path)) {
       if (!statSync(path).isFile()) throw new Error('it is not a regular file')
       chmodSync(path, 0o600)
@@ -359,5 +359,18 @@ function prepareFile(path: string): void {
       `cannot create store ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     )
+  }
+}
+
+/** Not `recursive`: where a file system refuses with ENOENT (as /proc does), Node tries for ever. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    makeDirectory(dirname(path))
+    mkdirSync(path, { mode: 0o700 })
   }
 }

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { PilotError, UsageError } from '../../core/errors.ts'
 import { formatEndpoint } from '../../core/machine.ts'
 import { createLog, LOG_LEVELS, type Log, type LogFormat, type LogLevel } from '../log.ts'
@@ -26,6 +26,7 @@ interface Flags {
   tls?: boolean
   tlsCert?: string
   tlsKey?: string
+  registrationsPerMinute: number
   ownerRecovery?: boolean
   trustLocalBeacons?: boolean
   standby?: string
@@ -53,6 +54,11 @@ function command(version: string): Command {
     )
     .option('--tls-cert <file>', 'certificate chain, PEM')
     .option('--tls-key <file>', 'private key, PEM')
+    .addOption(
+      new Option('--registrations-per-minute <n>', 'new registrations per source IP')
+        .argParser(parsePositive)
+        .default(10),
+    )
     .option('--owner-recovery', 'let a new key with the owner text of an offline node take its id')
     .option(
       '--trust-local-beacons',
@@ -106,6 +112,11 @@ async function main(args: readonly string[]): Promise<number> {
   })
   for (const key of unknownKeys) log.warn('the configuration names an unknown flag', { flag: key })
 
+  // From here on, also while starting, a signal means a clean stop.
+  const stopped = new Promise<string>((resolve) => {
+    process.once('SIGINT', resolve)
+    process.once('SIGTERM', resolve)
+  })
   let rendezvous: Rendezvous
   const storePath = storePathOf(flags.store)
   let tls: TlsKeyPair | undefined
@@ -122,6 +133,7 @@ async function main(args: readonly string[]): Promise<number> {
       ...(flags.http === undefined || flags.http === '' ? {} : { httpAddress: flags.http }),
       ...(storePath === undefined ? {} : { storePath }),
       ...(tls === undefined ? {} : { tls }),
+      limits: { registrationsPerMinute: flags.registrationsPerMinute },
       allowOwnerRecovery: flags.ownerRecovery === true,
       trustLocalBeacons: flags.trustLocalBeacons === true,
       log,
@@ -129,14 +141,11 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     return fail(error, error instanceof UsageError ? 2 : 1)
   }
-  announce(log, rendezvous, version, storePath, tls)
   if (tls !== undefined && flags.tlsCert === undefined)
-    log.warn('the certificate was made for this run: its fingerprint changes at every start')
+    log.warn('the certificate is made for this run: its fingerprint changes at every start')
+  announce(log, rendezvous, version, storePath, tls)
 
-  const signal = await new Promise<string>((resolve) => {
-    process.once('SIGINT', resolve)
-    process.once('SIGTERM', resolve)
-  })
+  const signal = await stopped
   try {
     await rendezvous.close()
   } catch (error) {
@@ -212,7 +221,13 @@ function applyConfig(program: Command): readonly string[] {
       program.setOptionValueWithSource(name, text === 'true', 'config')
     } else if (option.argChoices !== undefined && !option.argChoices.includes(text))
       throw bad(`${key} must be one of ${option.argChoices.join(', ')}`)
-    else program.setOptionValueWithSource(name, text, 'config')
+    else {
+      try {
+        program.setOptionValueWithSource(name, option.parseArg?.(text, undefined) ?? text, 'config')
+      } catch (error) {
+        throw bad(`${key}: ${(error as Error).message}`)
+      }
+    }
   }
   return unknown
 }
@@ -224,6 +239,13 @@ function checkAddress(flag: string, text: string): void {
   } catch (error) {
     throw new UsageError('ERR_INVALID_ARGUMENT', `${flag}: ${(error as Error).message}`)
   }
+}
+
+/** For commander. @throws {InvalidArgumentError} unless it is an integer from 1 to a million. */
+function parsePositive(text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text) || Number(text) > 1_000_000)
+    throw new InvalidArgumentError('Expected an integer from 1 to 1000000.')
+  return Number(text)
 }
 
 function storePathOf(text: string): string | undefined {

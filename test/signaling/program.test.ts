@@ -227,6 +227,8 @@ describe('flags', () => {
     [['-tls', '-tls-cert', '/no.pem', '-tls-key', '/no.pem'], 2, /-tls-cert: .*no\.pem/],
     [['-registry-addr', '192.0.2.1:0', '-store', ''], 1, /does not have that address/],
     [['-store', '/dev/null/x'], 1, /store \/dev\/null\/x/],
+    [['-store', '/proc/nowhere/x/y'], 1, /store \/proc\/nowhere\/x\/y/],
+    [['-registrations-per-minute', '0'], 2, /integer from 1/],
   ])('%j end with code %i and one line', async (args, code, text) => {
     const result = await run(...args)
     expect(result.code).toBe(code)
