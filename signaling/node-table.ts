@@ -57,7 +57,6 @@ export class NodeTable {
         authenticatedAt: undefined,
       }
       this.#index(record)
-      this.#nextId = Math.max(this.#nextId, record.id + 1)
       if (record.isLive) this.#live++
     }
   }
@@ -123,26 +122,21 @@ export class NodeTable {
     return record
   }
 
-  /** Begins a new life of a known identity: id, key, owner and score stay, the rest is fresh (spec/04 §7, §22 W21). */
+  /** Begins a new life of an identity that is not live; its attributes went with the last one. */
   revive(record: NodeRecord, endpoint: string, now: Instant): NodeRecord {
     const revived: NodeRecord = {
       ...record,
       endpoint,
       sourceIp: hostOf(endpoint),
       isLive: true,
-      isPublic: false,
-      hostname: '',
-      tags: [],
-      taskExec: false,
       lastSeenAt: now,
       authenticatedAt: undefined,
     }
-    if (!record.isLive) this.#live++
-    this.#put(revived)
-    return revived
+    this.#live++
+    return this.#put(revived)
   }
 
-  /** Ends a life: hostname and attributes go, identity and score stay. */
+  /** Ends a life: hostname and attributes go; id, key, owner and score stay (spec/04 §7, §22 W21). */
   remove(record: NodeRecord): void {
     if (!record.isLive) return
     this.#live--

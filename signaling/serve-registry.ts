@@ -36,6 +36,8 @@ export interface ConnectionLimits {
   /** Connections in all and per source IP; more are closed at once. */
   readonly connectionsMax: number
   readonly connectionsPerSourceMax: number
+  /** Bytes of unfinished frames of all connections; the one that passes it is closed. */
+  readonly unfinishedBytesMax: number
   /** Silence after which a connection is closed, and time to finish a frame that began, in ms. */
   readonly idleMs: number
   readonly frameMs: number
@@ -44,6 +46,7 @@ export interface ConnectionLimits {
 export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
   connectionsMax: CONNECTIONS_MAX,
   connectionsPerSourceMax: CONNECTIONS_PER_SOURCE_MAX,
+  unfinishedBytesMax: UNFINISHED_BYTES_MAX,
   idleMs: IDLE_MS,
   frameMs: FRAME_MS,
 }
@@ -231,7 +234,7 @@ export class RegistryServer {
       }
     }
     this.#account(session, session.decoder.pendingBytes)
-    if (this.#unfinishedBytes > UNFINISHED_BYTES_MAX) {
+    if (this.#unfinishedBytes > this.#options.limits.unfinishedBytesMax) {
       this.#options.counters.framesRefused++
       session.socket.destroy()
       return

@@ -126,6 +126,23 @@ describe('the registry port', () => {
     expect(performance.now() - startedAt).toBeGreaterThan(1400)
   })
 
+  it('closes the connection whose unfinished frame passes the sum allowed to all', async () => {
+    const rendezvous = await start({ connectionLimits: { unfinishedBytesMax: 20_000 } })
+    const begin = async (bytes: number): Promise<RegistrySocket> => {
+      const socket = await dial(rendezvous)
+      socket.socket.write(Buffer.concat([Buffer.from('00100000', 'hex'), Buffer.alloc(bytes, ' ')]))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      return socket
+    }
+    const first = await begin(15_000)
+    await (await begin(10_000)).closed
+    expect(first.socket.destroyed).toBe(false)
+    first.close()
+    await first.closed
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect((await begin(15_000)).socket.destroyed).toBe(false)
+  })
+
   it('stops reading from a client that does not read, and drops it', async () => {
     const rendezvous = await start({
       connectionLimits: { frameMs: 300 },
