@@ -1,7 +1,8 @@
 /** `~/.pilot/config.json` (spec/08 §1.1): read with care, written atomically, unknown keys kept. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { CliError, messageOf } from './failure.ts'
+import { makeDirectory } from './make-directory.ts'
 
 export type ConfigValues = Readonly<Record<string, unknown>>
 
@@ -46,7 +47,7 @@ export function updateConfig(path: string, changes: Readonly<Record<string, unkn
   }
   const temporary = `${path}.${process.pid}.tmp`
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makeDirectory(dirname(path))
     writeFileSync(temporary, `${JSON.stringify(merged, undefined, 2)}\n`, { mode: 0o600 })
     renameSync(temporary, path)
   } catch (error) {

@@ -7,9 +7,12 @@ import { addContextCommand } from './commands/context.ts'
 import { addDaemonCommands } from './commands/daemon.ts'
 import { addDatagramCommands } from './commands/datagram.ts'
 import { addDiagnosticCommands } from './commands/diagnostics.ts'
+import { addEventCommands } from './commands/events.ts'
+import { addFileCommand } from './commands/file.ts'
 import { addInfoCommands } from './commands/info.ts'
 import { addLookupCommands } from './commands/lookup.ts'
 import { addMailboxCommands } from './commands/mailbox.ts'
+import { addMessageCommand } from './commands/message.ts'
 import { addNamingCommands } from './commands/naming.ts'
 import { addSetupCommands } from './commands/setup.ts'
 import { addStreamCommands } from './commands/stream.ts'
@@ -44,6 +47,7 @@ export async function runPilotctl(argv: readonly string[], io: CliIo): Promise<n
     await program.parseAsync(normal, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) cli.fail(error)
+    else if (error.code === 'commander.help') return groupHelp(cli, leaf)
     else if (error.exitCode !== 0) cli.fail(usageOf(error, leaf))
   } finally {
     await cli.close()
@@ -77,7 +81,10 @@ export function createProgram(cli: Cli): Command {
   addTrustCommands(program, cli)
   program.commandsGroup('Talk:')
   addStreamCommands(program, cli)
+  addMessageCommand(program, cli)
+  addFileCommand(program, cli)
   addMailboxCommands(program, cli)
+  addEventCommands(program, cli)
   addDatagramCommands(program, cli)
   program.commandsGroup('Measure:')
   addDiagnosticCommands(program, cli)
@@ -105,6 +112,16 @@ function unknownCommand(cli: Cli, program: Command, word: string | undefined): n
     return cli.exitCode
   }
   cli.io.stderr(`${what}\n\n${program.helpInformation()}`)
+  return 2
+}
+
+/** A group without its subcommand, e.g. `daemon`. */
+function groupHelp(cli: Cli, command: Command | undefined): number {
+  if (cli.json) {
+    cli.fail(usageError(`${command?.name() ?? ''} needs a subcommand`))
+    return cli.exitCode
+  }
+  cli.io.stderr(command?.helpInformation() ?? '')
   return 2
 }
 

@@ -2,9 +2,10 @@
  * Which process is the daemon: the pid file, and a check that the pid is still the process that wrote
  * it, so that a reused pid is never signalled (spec/08 §9).
  */
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { CliError, messageOf } from './failure.ts'
+import { makeDirectory } from './make-directory.ts'
 
 /** Decimal pid in the first line, as base reads it; the start time in a second file. */
 export interface DaemonProcess {
@@ -33,7 +34,7 @@ export function readProcessFile(path: string): DaemonProcess | undefined {
 
 export function writeProcessFile(path: string, pid: number): void {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makeDirectory(dirname(path))
     writeFileSync(path, `${pid}`, { mode: 0o600 })
     writeFileSync(startPath(path), startTimeOf(pid) ?? '', { mode: 0o600 })
   } catch (error) {
@@ -69,7 +70,7 @@ export function isAlive(pid: number): boolean {
 export async function withStartLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      makeDirectory(dirname(path))
       const file = openSync(path, 'wx', 0o600)
       writeFileSync(file, `${process.pid}`)
       closeSync(file)

@@ -1,12 +1,13 @@
 /** `daemon start`: runs the daemon program detached and watches it until it answers (spec/08 §4.1). */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { DaemonClient, type DaemonReply } from '../ipc/client.ts'
 import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
 import type { Cli } from './cli.ts'
 import { type StartFlags, type StartSettings, startSettings } from './daemon-options.ts'
 import { CliError, messageOf, usageError } from './failure.ts'
+import { makeDirectory } from './make-directory.ts'
 import {
   readProcessFile,
   removeProcessFile,
@@ -60,7 +61,7 @@ async function launch(cli: Cli, { socket, argv }: StartSettings): Promise<void> 
   const { log, pid: pidFile } = cli.paths
   let logFile: number
   try {
-    mkdirSync(cli.paths.directory, { recursive: true, mode: 0o700 })
+    makeDirectory(cli.paths.directory)
     logFile = openSync(log, 'a', 0o600)
   } catch (error) {
     throw new CliError(

@@ -79,6 +79,7 @@ export function formatUptime(seconds: number): string {
 }
 
 export function formatMs(ms: number): string {
+  if (ms >= 1000) return `${(ms / 1000).toFixed(2)}s`
   return ms < 1 ? `${ms.toFixed(3)}ms` : ms < 100 ? `${ms.toFixed(2)}ms` : `${Math.round(ms)}ms`
 }
 

@@ -3,19 +3,17 @@
  * members as the reference has them, written under a temporary name first, capped.
  */
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PilotError, StorageError } from '../../../core/errors.ts'
+import { StorageError } from '../../../core/errors.ts'
+import {
+  inboxFileName,
+  inboxMessage,
+  receivedFileName,
+  type TimeParts,
+} from '../../../core/service/inbox.ts'
 import { type Address, formatAddress } from '../../../core/wire/address.ts'
-import { encodeJson } from '../ipc/json.ts'
-
-export type MessageType = 'TEXT' | 'BINARY' | 'JSON'
-
-export interface IncomingMessage {
-  readonly type: MessageType
-  readonly from: Address
-  readonly data: Uint8Array
-}
+import { makeDirectory } from '../file-storage.ts'
 
 /** Inbox: files and bytes; above it the oldest go. */
 const INBOX_FILES_MAX = 10_000
@@ -37,48 +35,42 @@ export class MailboxStore {
   }
 
   /** Returns the file's name. @throws {StorageError} `ERR_STORE_IO`. */
-  storeMessage({ type, from, data }: IncomingMessage): Promise<string> {
+  storeMessage(typeName: string, from: Address, payload: Uint8Array): Promise<string> {
     return this.#oneAtATime(async () => {
-      const now = new Date()
-      const content = encodeJson({
-        type,
-        from: formatAddress(from),
-        data: lossy.decode(data),
-        bytes: data.length,
-        received_at: localTime(now),
-        // BINARY is never text to its sender, whatever its bytes are.
-        ...((type === 'BINARY' || !isUtf8(data)) && {
-          data_b64: Buffer.from(data).toString('base64'),
-          data_encoding: 'base64',
-        }),
-      })
-      const bytes = Buffer.from(content)
-      await this.#makeInboxRoom(bytes.length)
-      const name = await writeNew(this.inbox, `${type}-${stamp(now)}`, '.json', bytes)
-      this.#inboxSizes?.set(name, bytes.length)
-      this.#inboxBytes += bytes.length
+      const time = localTime()
+      const content = Buffer.from(
+        inboxMessage({ typeName, from: formatAddress(from), payload, time }),
+      )
+      await this.#makeInboxRoom(content.length)
+      const name = await writeNew(this.inbox, content, (attempt) =>
+        inboxFileName(typeName, time, attempt),
+      )
+      this.#inboxSizes?.set(name, content.length)
+      this.#inboxBytes += content.length
       return name
     })
   }
 
   /**
-   * Stores a whole file. Returns its name.
+   * Stores a whole file under a sanitised name. Returns the name it got.
    *
    * @throws {StorageError} `ERR_STORE_IO`, `ERR_LIMIT` when `received/` is full.
    */
   storeFile(name: string, data: Uint8Array): Promise<string> {
     return this.#oneAtATime(async () => {
       await this.requireReceivedRoom(data.length)
-      const [base, extension] = receivedName(name, new Date())
-      return writeNew(this.received, base, extension, data)
+      const time = localTime()
+      return writeNew(this.received, data, (attempt) => receivedFileName(name, time, attempt))
     })
   }
 
   /** Moves a finished partial file to its name. Returns that name. @throws {StorageError} `ERR_STORE_IO`. */
   adoptFile(temporary: string, name: string): Promise<string> {
     return this.#oneAtATime(async () => {
-      const [base, extension] = receivedName(name, new Date())
-      return attempt(this.received, () => placeNew(this.received, base, extension, temporary))
+      const time = localTime()
+      return guarded(this.received, () =>
+        placeNew(this.received, temporary, (attempt) => receivedFileName(name, time, attempt)),
+      )
     })
   }
 
@@ -112,52 +104,11 @@ export class MailboxStore {
   }
 }
 
-/**
- * Base name and extension a received file gets: `hi.txt` becomes `hi-<stamp>` and `.txt`.
- *
- * @throws {PilotError} `ERR_INVALID_ARGUMENT` when nothing is left of the name.
- */
-export function receivedName(name: string, at: Date): [base: string, extension: string] {
-  const base = name
-    .split(/[/\\]/)
-    .at(-1)!
-    .replace(/\p{Cc}/gu, '')
-  if (base === '' || base === '.' || base === '..')
-    throw new PilotError('ERR_INVALID_ARGUMENT', 'the file has no usable name')
-  const dot = base.lastIndexOf('.')
-  const [stem, extension] = dot < 0 ? [base, ''] : [base.slice(0, dot), base.slice(dot)]
-  // 255 bytes is what file systems take; the stamp and a collision number must fit as well.
-  return [`${cut(stem, 160)}-${stamp(at)}`, cut(extension, 40)]
-}
+type NameOf = (attempt: number) => string
 
-/** `YYYYMMDD-HHMMSS.mmm`, local time. */
-function stamp(at: Date): string {
-  const two = (value: number): string => `${value}`.padStart(2, '0')
-  const date = `${at.getFullYear()}${two(at.getMonth() + 1)}${two(at.getDate())}`
-  const time = `${two(at.getHours())}${two(at.getMinutes())}${two(at.getSeconds())}`
-  return `${date}-${time}.${`${at.getMilliseconds()}`.padStart(3, '0')}`
-}
-
-/** RFC 3339, whole seconds, local offset. */
-function localTime(at: Date): string {
-  const two = (value: number): string => `${Math.abs(value)}`.padStart(2, '0')
-  const offset = -at.getTimezoneOffset()
-  const zone =
-    offset === 0
-      ? 'Z'
-      : `${offset < 0 ? '-' : '+'}${two(Math.trunc(offset / 60))}:${two(offset % 60)}`
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}${zone}`
-}
-
-/** Writes `<base><extension>`, or with `-1`, `-2`... after the base where that name is taken. */
-async function writeNew(
-  directory: string,
-  base: string,
-  extension: string,
-  data: Uint8Array,
-): Promise<string> {
-  return attempt(directory, async () => {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+async function writeNew(directory: string, data: Uint8Array, nameOf: NameOf): Promise<string> {
+  return guarded(directory, async () => {
+    await makeDirectory(directory)
     const temporary = join(directory, `.${process.pid}-${randomBytes(6).toString('hex')}.tmp`)
     try {
       const file = await open(temporary, 'wx', 0o600)
@@ -167,7 +118,7 @@ async function writeNew(
       } finally {
         await file.close()
       }
-      return await placeNew(directory, base, extension, temporary)
+      return await placeNew(directory, temporary, nameOf)
     } finally {
       await rm(temporary, { force: true })
     }
@@ -175,15 +126,10 @@ async function writeNew(
 }
 
 /** Gives `temporary` a name that nothing has; `link` fails where `rename` would replace. */
-async function placeNew(
-  directory: string,
-  base: string,
-  extension: string,
-  temporary: string,
-): Promise<string> {
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  for (let n = 0; ; n++) {
-    const name = `${base}${n === 0 ? '' : `-${n}`}${extension}`
+async function placeNew(directory: string, temporary: string, nameOf: NameOf): Promise<string> {
+  await makeDirectory(directory)
+  for (let attempt = 0; ; attempt++) {
+    const name = nameOf(attempt)
     try {
       await link(temporary, join(directory, name))
       await rm(temporary, { force: true })
@@ -215,10 +161,11 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined
 }
 
-async function attempt<T>(directory: string, work: () => Promise<T>): Promise<T> {
+async function guarded<T>(directory: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
+    if (cause instanceof StorageError) throw cause
     const { code, message } = cause as NodeJS.ErrnoException
     throw new StorageError('ERR_STORE_IO', `cannot write to ${directory}: ${code ?? message}`, {
       cause,
@@ -226,26 +173,16 @@ async function attempt<T>(directory: string, work: () => Promise<T>): Promise<T>
   }
 }
 
-function isUtf8(bytes: Uint8Array): boolean {
-  try {
-    strict.decode(bytes)
-    return true
-  } catch {
-    return false
+function localTime(): TimeParts {
+  const now = new Date()
+  return {
+    year: now.getFullYear(),
+    month: now.getMonth() + 1,
+    day: now.getDate(),
+    hour: now.getHours(),
+    minute: now.getMinutes(),
+    second: now.getSeconds(),
+    millisecond: now.getMilliseconds(),
+    offsetMinutes: -now.getTimezoneOffset(),
   }
 }
-
-/** At most so many UTF-8 bytes, whole characters. */
-function cut(text: string, bytes: number): string {
-  let out = ''
-  let left = bytes
-  for (const char of text) {
-    left -= Buffer.byteLength(char)
-    if (left < 0) break
-    out += char
-  }
-  return out
-}
-
-const lossy = new TextDecoder('utf-8', { ignoreBOM: true })
-const strict = new TextDecoder('utf-8', { fatal: true })

@@ -1,12 +1,17 @@
 /** The services a daemon offers by itself (spec/07 §0). Whom the node lets in may use them. */
 import { PORT } from '../../../core/constants.ts'
+import { PilotError } from '../../../core/errors.ts'
+import type { Address } from '../../../core/wire/address.ts'
 import type { PilotNode } from '../../shared/api.ts'
+import { DataExchangeService } from '../../shared/services/data-exchange.ts'
 import { serveEcho } from '../../shared/services/echo.ts'
+import { EventStreamService } from '../../shared/services/event-stream.ts'
 import { serveStdio } from '../../shared/services/stdio.ts'
 import type { LentPort } from '../ipc/server.ts'
 import type { DaemonConfig } from './config.ts'
 import type { Log } from './log.ts'
 import { MailboxStore } from './mailbox-store.ts'
+import { PartialFile } from './partial-file.ts'
 import { PortService } from './port-service.ts'
 
 export interface ServiceContext {
@@ -21,22 +26,58 @@ export function startServices(context: ServiceContext): {
 } {
   const { node, config, log } = context
   const mailbox = new MailboxStore(context.home)
-  const lentPorts: LentPort[] = []
+  const storeMessage = async (type: string, from: Address, payload: Uint8Array): Promise<void> => {
+    try {
+      const file = await mailbox.storeMessage(type, from, payload)
+      log.info('message received', { from: from.node, type, bytes: payload.length, file })
+    } catch (error) {
+      throw reported(log, 'message not stored', error)
+    }
+  }
+  const storeFile = async (name: string, from: Address, data: Uint8Array): Promise<void> => {
+    try {
+      const file = await mailbox.storeFile(name, data)
+      log.info('file received', { from: from.node, bytes: data.length, file })
+    } catch (error) {
+      throw reported(log, 'file not stored', error)
+    }
+  }
   if (config.services.echo) new PortService(node, PORT.echo, serveEcho)
-  if (config.services.stdio)
-    lentPorts.push(
-      new PortService(node, PORT.stdio, (connection) => {
-        const from = connection.remote.address
-        serveStdio(connection, {
-          setTimer,
-          deliver: async (message) => {
-            const file = await mailbox.storeMessage({ type: 'TEXT', from, data: message })
-            log.info('message received', { from: from.node, bytes: message.length, file })
-          },
-        })
-      }),
-    )
-  return { lentPorts }
+  if (config.services.dataExchange) {
+    const exchange = new DataExchangeService({
+      store: {
+        storeMessage,
+        storeFile,
+        openIntake: (from, write) => new PartialFile({ mailbox, from, write, log }),
+      },
+      unixNs: () => BigInt(Date.now()) * 1_000_000n,
+      setTimer,
+    })
+    new PortService(node, PORT.dataExchange, (connection) => exchange.serve(connection))
+  }
+  if (config.services.eventStream) {
+    const events = new EventStreamService(() => performance.now())
+    new PortService(node, PORT.eventStream, (connection) => events.serve(connection))
+  }
+  if (!config.services.stdio) return { lentPorts: [] }
+  const stdio = new PortService(node, PORT.stdio, (connection) =>
+    serveStdio(connection, {
+      setTimer,
+      deliver: (message) => storeMessage('TEXT', connection.remote.address, message),
+    }),
+  )
+  return { lentPorts: [stdio] }
+}
+
+/** The sender hears what went wrong without our paths; the log has all of it. */
+function reported(log: Log, what: string, error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error)
+  log.error(what, { reason: message })
+  return new Error(
+    error instanceof PilotError && error.code === 'ERR_LIMIT'
+      ? message
+      : 'the receiver cannot store it',
+  )
 }
 
 function setTimer(work: () => void, ms: number): () => void {
