@@ -133,7 +133,9 @@ export class PathSelector {
     this.#firstTryAt ??= now
     if (this.#isProven && this.#unansweredSince === undefined) this.#unansweredSince = now
     const due = this.#isProven ? this.#unansweredSince! + DOUBT_MS : now + FAST_PROBE_MS
-    if (this.#nextProbeAt === undefined || this.#nextProbeAt > due) this.#nextProbeAt = due
+    // A path in doubt already has its next probe.
+    if (due > now) this.#schedule(due)
+    else this.#nextProbeAt ??= now + FAST_PROBE_MS
   }
 
   /** Where ordinary packets go. */
@@ -151,10 +153,11 @@ export class PathSelector {
   }
 
   /**
-   * Where key exchanges go: like packets while a path works, on both while none has proven to. A peer that
+   * Where a key exchange that leaves now goes: like packets while a path works, on both while none has proven to. A peer that
    * restarted elsewhere is found only by what it can read without keys.
    */
   keyExchangeRoute(now: Instant): Route {
+    this.#firstTryAt ??= now
     const route = this.route(now)
     return route === 'relay' && this.#endpoint !== undefined ? 'both' : route
   }
@@ -192,7 +195,7 @@ export class PathSelector {
 
   #checkDirect(now: Instant): void {
     if (this.#isDoubted(now)) {
-      if (now - this.#unansweredSince! >= GIVE_UP_MS + DOUBT_MS && this.#hasRelay) {
+      if (now >= this.#unansweredSince! + DOUBT_MS + GIVE_UP_MS && this.#hasRelay) {
         this.#isProven = false
         this.#relayedSince = now
         this.#unansweredSince = undefined
@@ -209,7 +212,7 @@ export class PathSelector {
       return
     }
     if (now - this.#lastUseAt > RECENT_USE_MS) return
-    if (now - this.#directHeardAt >= KEEPALIVE_MS) {
+    if (now >= this.#directHeardAt + KEEPALIVE_MS) {
       this.#probes.push(this.#endpoint!)
       this.#unansweredSince = now
       this.#nextProbeAt = now + DOUBT_MS
@@ -233,7 +236,8 @@ export class PathSelector {
   }
 
   #isDoubted(now: Instant): boolean {
-    return this.#unansweredSince !== undefined && now - this.#unansweredSince >= DOUBT_MS
+    // Added up as the timer was: a difference may fall short of it by a rounding.
+    return this.#unansweredSince !== undefined && now >= this.#unansweredSince + DOUBT_MS
   }
 
   #schedule(at: Instant): void {

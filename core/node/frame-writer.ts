@@ -11,7 +11,7 @@ import {
   SEALED_HEADER_BYTES,
   writePlainHeader,
 } from '../wire/frame.ts'
-import { PACKET_HEADER_BYTES, PACKET_PAYLOAD_MAX } from '../wire/packet.ts'
+import { FLAG, PACKET_HEADER_BYTES, PACKET_PAYLOAD_MAX, PROTOCOL } from '../wire/packet.ts'
 import type { OutboxPacket, Peer } from './peer.ts'
 import type { Stream } from './stream.ts'
 
@@ -129,6 +129,7 @@ export class FrameWriter {
     packetBytes: number,
     now: Instant,
   ): Transmit | undefined {
+    const expectsAnswer = wantsAnswer(buffer, PACKET_AT)
     let start = FRAME_AT
     let end: number
     if (peer.isPlaintext) {
@@ -144,8 +145,9 @@ export class FrameWriter {
       end = start + peer.tunnel.seal(buffer, start, packetBytes, now, isProbe, queued?.profile)
     }
     if (queued?.via !== undefined) return this.#send(peer.id, queued.via, buffer, start, end)
-    peer.paths.handleSent(now)
+    // Probes are no use: they would keep an idle path alive for the sake of probing it.
     peer.lastUseAt = now
+    if (expectsAnswer) peer.paths.handleSent(now)
     return this.#route(peer, peer.paths.route(now), buffer, start, end)
   }
 
@@ -183,4 +185,15 @@ export class FrameWriter {
     transmit.end = end
     return transmit
   }
+}
+
+/**
+ * Whether the peer will answer the packet that stands at `at`: silence after it means something. Not so
+ * after bare acknowledgements, resets and pongs, or two idle nodes would keep asking each other.
+ */
+function wantsAnswer(buffer: Uint8Array, at: number): boolean {
+  const flags = buffer[at]! & 15
+  if (buffer[at + 1] === PROTOCOL.control) return (flags & FLAG.ACK) === 0
+  const hasPayload = buffer[at + 2] !== 0 || buffer[at + 3] !== 0
+  return hasPayload || (flags & (FLAG.SYN | FLAG.FIN)) !== 0
 }

@@ -186,6 +186,7 @@ export class TrustExchange {
   }
 
   handleTimeout(now: Instant): void {
+    this.#lastNow = now
     for (const [token, delivery] of this.#deliveries) {
       const { stream, deadline } = delivery
       if (stream === undefined || deadline === undefined || now < deadline) continue

@@ -1,0 +1,380 @@
+/** Two nodes and a rendezvous: the story on bad networks, in virtual time. */
+import { describe, expect, it } from 'vitest'
+import type { Endpoint, Stream } from '../../core/index.ts'
+import type { LinkOptions } from './link.ts'
+import { NodeHost, RendezvousHost, serveEcho } from './node-host.ts'
+import { World } from './world.ts'
+
+const ECHO = 7
+const A: Endpoint = { address: '203.0.113.10', port: 4000 }
+const B: Endpoint = { address: '203.0.113.20', port: 4000 }
+
+interface Story {
+  readonly world: World
+  readonly rendezvous: RendezvousHost
+  readonly a: NodeHost
+  readonly b: NodeHost
+}
+
+function story(seed: number, link: LinkOptions = {}, isPublic = true): Story {
+  const world = new World({ seed, link })
+  const rendezvous = new RendezvousHost(world)
+  world.add(rendezvous)
+  const a = new NodeHost({ world, rendezvous, endpoint: A, name: 'a', isPublic })
+  const b = new NodeHost({ world, rendezvous, endpoint: B, name: 'b', isPublic })
+  for (const host of [a, b]) {
+    host.machine.listen(ECHO)
+    world.add(host)
+  }
+  start(world, [a, b])
+  return { world, rendezvous, a, b }
+}
+
+function start(world: World, hosts: readonly NodeHost[]): void {
+  const isReady = (): boolean => hosts.every((host) => host.machine.isRegistered)
+  world.check(() => expect(world.runUntilTrue(isReady, world.now + 20_000)).toBe(true))
+}
+
+function payload(bytes: number): Uint8Array {
+  return Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 8)) & 255)
+}
+
+/** Dials b's echo from a, sends `data`, and returns what has come back, growing as the world runs. */
+function echo(world: World, from: NodeHost, nodeId: number, data: Uint8Array) {
+  const stream = from.machine.dial({ network: 0, node: nodeId }, ECHO, world.now)
+  const back = new Uint8Array(data.length + 1)
+  const state = { stream, received: 0, sent: 0, isDone: false, isClosed: false, back }
+  const serve = from.onStream
+  from.onStream = (other: Stream, now) => {
+    if (other !== stream) return serve(other, now)
+    for (
+      let chunk = from.machine.read(stream, now);
+      chunk !== undefined;
+      chunk = from.machine.read(stream, now)
+    ) {
+      back.set(chunk, state.received)
+      state.received += chunk.length
+    }
+    while (state.sent < data.length) {
+      const taken = from.machine.write(stream, data.subarray(state.sent, state.sent + 16_384), now)
+      if (taken === 0) break
+      state.sent += taken
+    }
+    if (state.received === data.length && !state.isDone) {
+      state.isDone = true
+      from.machine.closeStream(stream, now)
+    }
+    if (stream.news.isClosed) state.isClosed = true
+  }
+  from.onStream(stream, world.now)
+  world.touch(from)
+  return state
+}
+
+function expectEcho(
+  world: World,
+  from: NodeHost,
+  nodeId: number,
+  bytes: number,
+  limitMs: number,
+): number {
+  const data = payload(bytes)
+  const started = world.now
+  const state = echo(world, from, nodeId, data)
+  world.check(() => {
+    expect(world.runUntilTrue(() => state.isDone || state.isClosed, started + limitMs)).toBe(true)
+    expect(state.stream.connection.failure).toBeUndefined()
+    expect(state.back.subarray(0, state.received)).toEqual(data)
+  })
+  return world.now - started
+}
+
+describe('two public nodes', () => {
+  it('reach each other directly, in few round trips', () => {
+    const { world, a, b } = story(1, { latencyMs: 20 })
+    // A round trip is 80 ms: the registry (40 each) on either side, keys, SYN, data.
+    expect(expectEcho(world, a, b.machine.nodeId, 100, 5000)).toBeLessThanOrEqual(320)
+    expect(a.machine.peers.get(b.machine.nodeId)?.paths.kind).toBe('direct')
+    expect(expectEcho(world, a, b.machine.nodeId, 100, 5000)).toBeLessThanOrEqual(170)
+  })
+
+  it.each([1, 2, 3, 4, 5, 6])('lose nothing on a bad link, seed %i', (seed) => {
+    const link = {
+      latencyMs: 15,
+      jitterMs: 5,
+      loss: 0.05,
+      duplicate: 0.05,
+      reorder: 0.05,
+      reorderMs: 30,
+    }
+    const { world, a, b } = story(seed, link)
+    expectEcho(world, a, b.machine.nodeId, 200_000, 120_000)
+    expectEcho(world, b, a.machine.nodeId, 50_000, 120_000)
+  })
+
+  it('make the same transcript from the same seed', () => {
+    const run = (): string => {
+      const { world, a, b } = story(9, { latencyMs: 10, loss: 0.1, jitterMs: 3 })
+      expectEcho(world, a, b.machine.nodeId, 20_000, 60_000)
+      return world.transcript.join('\n')
+    }
+    expect(run()).toBe(run())
+  })
+
+  it('fall back to the relay when the direct path dies mid-stream, and come back, without losing a byte', () => {
+    const { world, a, b } = story(3, { latencyMs: 10, rateBytesPerMs: 500 })
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    let isCut = false
+    // A firewall between the two, which lets the beacon through.
+    for (const [host, other] of [
+      [a, B],
+      [b, A],
+    ] as const) {
+      const handle = host.handleDatagram.bind(host)
+      host.handleDatagram = (datagram, from, now) => {
+        if (isCut && from.address === other.address) return
+        handle(datagram, from, now)
+      }
+    }
+    const data = payload(3_000_000)
+    const state = echo(world, a, b.machine.nodeId, data)
+    world.runUntil(world.now + 1000)
+    expect(state.received).toBeGreaterThan(0)
+    isCut = true
+    const before = state.received
+    const cutAt = world.now
+    world.check(() => {
+      expect(world.runUntilTrue(() => state.received > before + 100_000, cutAt + 20_000)).toBe(true)
+    })
+    expect(world.now - cutAt).toBeLessThan(4000)
+    world.runUntilTrue(
+      () => a.machine.peers.get(b.machine.nodeId)?.paths.kind === 'relay',
+      cutAt + 10_000,
+    )
+    expect(a.machine.peers.get(b.machine.nodeId)?.paths.kind).toBe('relay')
+    isCut = false
+    world.check(() => {
+      expect(world.runUntilTrue(() => state.isDone, cutAt + 120_000)).toBe(true)
+      expect(state.back.subarray(0, state.received)).toEqual(data)
+    })
+    world.runUntil(world.now + 20_000)
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    expect(a.machine.peers.get(b.machine.nodeId)?.paths.kind).toBe('direct')
+  })
+
+  it('find each other again after one restarted elsewhere with the same identity', () => {
+    const { world, rendezvous, a, b } = story(4, { latencyMs: 10 })
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    const id = b.machine.nodeId
+    b.handleDatagram = () => {}
+    const again = new NodeHost({
+      world,
+      rendezvous,
+      endpoint: { ...B, port: 4321 },
+      name: 'b',
+      identity: b.identity,
+    })
+    again.machine.listen(ECHO)
+    world.add(again)
+    start(world, [again])
+    expect(again.machine.nodeId).toBe(id)
+    expectEcho(world, a, id, 100, 15_000)
+  })
+
+  it('are heard from the restarted side at once', () => {
+    const { world, rendezvous, a, b } = story(5, { latencyMs: 10 })
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    b.handleDatagram = () => {}
+    const again = new NodeHost({
+      world,
+      rendezvous,
+      endpoint: { ...B, port: 4321 },
+      name: 'b',
+      identity: b.identity,
+    })
+    world.add(again)
+    start(world, [again])
+    expectEcho(world, again, a.machine.nodeId, 100, 3000)
+  })
+
+  it('survive a restart of the rendezvous with nothing lost', () => {
+    const { world, rendezvous, a, b } = story(6, { latencyMs: 10 })
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    rendezvous.restart()
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    world.runUntil(world.now + 60_000)
+    expect(a.machine.isRegistered && b.machine.isRegistered).toBe(true)
+    const c = new NodeHost({
+      world,
+      rendezvous,
+      endpoint: { address: '203.0.113.30', port: 1 },
+      name: 'c',
+    })
+    world.add(c)
+    start(world, [c])
+    expectEcho(world, c, b.machine.nodeId, 1000, 5000)
+  })
+
+  it('register again when the registry lost its memory', () => {
+    const { world, rendezvous, a } = story(7, { latencyMs: 10 })
+    const nodeId = a.machine.nodeId
+    rendezvous.registry.desk.nodes.remove(rendezvous.registry.desk.nodes.live(nodeId)!)
+    world.runUntil(world.now + 45_000)
+    expect(rendezvous.registry.desk.nodes.live(nodeId)).toBeDefined()
+  })
+})
+
+describe('private nodes', () => {
+  it('are refused without trust, trusted by request and approval, and then reach each other', () => {
+    const { world, a, b } = story(11, { latencyMs: 10 }, false)
+    const id = b.machine.nodeId
+    const refused = a.machine.dial({ network: 0, node: id }, ECHO, world.now)
+    world.touch(a)
+    world.runUntilTrue(() => refused.news.isClosed || refused.error !== undefined, world.now + 5000)
+    expect(refused.error?.code).toBe('ERR_PEER_UNRESOLVED')
+    a.machine.requestTrust(id, 'hello', world.now)
+    world.touch(a)
+    expect(
+      world.runUntilTrue(() => b.machine.trust.store.pending().length > 0, world.now + 5000),
+    ).toBe(true)
+    b.machine.approveTrust(a.machine.nodeId, world.now)
+    world.touch(b)
+    expect(world.runUntilTrue(() => a.machine.trust.isTrusted(id), world.now + 5000)).toBe(true)
+    expectEcho(world, a, id, 1000, 5000)
+    b.machine.revokeTrust(a.machine.nodeId, world.now)
+    world.touch(b)
+    expect(world.runUntilTrue(() => !a.machine.trust.isTrusted(id), world.now + 5000)).toBe(true)
+    world.runUntil(world.now + 130_000)
+    const again = a.machine.dial({ network: 0, node: id }, ECHO, world.now)
+    world.touch(a)
+    world.runUntilTrue(() => again.connection.state === 'CLOSED', world.now + 30_000)
+    expect(again.connection.state).toBe('CLOSED')
+  })
+
+  it('that ask each other at the same time are trusted without a question', () => {
+    const { world, a, b } = story(12, { latencyMs: 30 }, false)
+    a.machine.requestTrust(b.machine.nodeId, '', world.now)
+    b.machine.requestTrust(a.machine.nodeId, '', world.now)
+    world.touch(a)
+    world.touch(b)
+    const isMutual = (): boolean =>
+      a.machine.trust.isTrusted(b.machine.nodeId) && b.machine.trust.isTrusted(a.machine.nodeId)
+    expect(world.runUntilTrue(isMutual, world.now + 20_000)).toBe(true)
+  })
+
+  it('hear of requests through the registry when no path exists', () => {
+    const { world, a, b } = story(13, {}, false)
+    for (const host of [a, b]) {
+      const handle = host.handleDatagram.bind(host)
+      host.handleDatagram = (datagram, from, now) => {
+        if (datagram[0] !== 6 && from.port === 9001) handle(datagram, from, now)
+      }
+    }
+    a.machine.requestTrust(b.machine.nodeId, 'by letter', world.now)
+    world.touch(a)
+    expect(
+      world.runUntilTrue(() => b.machine.trust.store.pending().length > 0, world.now + 15_000),
+    ).toBe(true)
+    b.machine.approveTrust(a.machine.nodeId, world.now)
+    world.touch(b)
+    expect(
+      world.runUntilTrue(() => a.machine.trust.isTrusted(b.machine.nodeId), world.now + 15_000),
+    ).toBe(true)
+  })
+})
+
+describe('behind NATs', () => {
+  const inside = (last: number): Endpoint => ({ address: `10.0.${last}.2`, port: 5000 })
+
+  function natted(
+    seed: number,
+    kinds: readonly ['cone' | 'symmetric', 'cone' | 'symmetric'],
+    timeoutMs = 30_000,
+  ) {
+    const world = new World({ seed, link: { latencyMs: 15 } })
+    const rendezvous = new RendezvousHost(world)
+    world.add(rendezvous)
+    const [a, b] = kinds.map((kind, i) => {
+      const publicAddress = `192.0.2.${10 + i}`
+      const mapping = kind === 'cone' ? 'endpoint-independent' : 'address-and-port-dependent'
+      const nat = world.nat({ publicAddress, mapping, timeoutMs })
+      const host = new NodeHost({
+        world,
+        rendezvous,
+        endpoint: inside(i),
+        publicAddress,
+        name: `n${i}`,
+      })
+      host.machine.listen(ECHO)
+      world.add(host, { nat })
+      return { host, nat }
+    }) as [
+      { host: NodeHost; nat: ReturnType<World['nat']> },
+      { host: NodeHost; nat: ReturnType<World['nat']> },
+    ]
+    start(world, [a.host, b.host])
+    world.runUntil(world.now + 1500)
+    return { world, a, b }
+  }
+
+  it('with endpoint-independent mappings they punch through, and keepalives hold the mapping', () => {
+    const { world, a, b } = natted(21, ['cone', 'cone'])
+    expectEcho(world, a.host, b.host.machine.nodeId, 10_000, 10_000)
+    expect(a.host.machine.peers.get(b.host.machine.nodeId)?.paths.kind).toBe('direct')
+    world.runUntil(world.now + 120_000)
+    expect(expectEcho(world, a.host, b.host.machine.nodeId, 100, 10_000)).toBeLessThan(400)
+    expect(a.host.machine.peers.get(b.host.machine.nodeId)?.paths.kind).toBe('direct')
+  })
+
+  it('between two symmetric ones the relay carries them', () => {
+    const { world, a, b } = natted(22, ['symmetric', 'symmetric'])
+    expectEcho(world, a.host, b.host.machine.nodeId, 10_000, 10_000)
+    expect(a.host.machine.peers.get(b.host.machine.nodeId)?.paths.kind).toBe('relay')
+  })
+
+  it('a rebinding mid-stream loses nothing', () => {
+    const { world, a, b } = natted(23, ['cone', 'cone'])
+    expectEcho(world, a.host, b.host.machine.nodeId, 1000, 10_000)
+    const data = payload(500_000)
+    const state = echo(world, a.host, b.host.machine.nodeId, data)
+    world.runUntil(world.now + 300)
+    a.nat.rebind()
+    world.check(() => {
+      expect(world.runUntilTrue(() => state.isDone, world.now + 60_000)).toBe(true)
+      expect(state.back.subarray(0, state.received)).toEqual(data)
+    })
+  })
+})
+
+it('holds nothing after ten thousand connections', { timeout: 120_000 }, () => {
+  const { world, a, b } = story(31, {})
+  // Strangers may open ten streams a second, friends as many as they like.
+  for (const [host, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    host.machine.requestTrust(other.machine.nodeId, '', world.now)
+    world.touch(host)
+  }
+  world.runUntilTrue(() => b.machine.trust.isTrusted(a.machine.nodeId), world.now + 20_000)
+  expectEcho(world, a, b.machine.nodeId, 10, 5000)
+  const opened: Stream[] = []
+  a.onStream = (stream, now) => {
+    if (stream.connection.state === 'ESTABLISHED') a.machine.closeStream(stream, now)
+  }
+  b.onStream = (stream, now) => serveEcho(b.machine, stream, now)
+  b.machine.listen(99)
+  for (let i = 0; i < 10_000; i++) {
+    opened.push(a.machine.dial({ network: 0, node: b.machine.nodeId }, 99, world.now))
+    world.touch(a)
+    world.runUntil(world.now + 12)
+  }
+  world.runUntil(world.now + 60_000)
+  for (const { machine } of [a, b]) {
+    expect(machine.peers.size).toBe(1)
+    for (const peer of machine.peers.values()) expect(peer.streams.size).toBe(0)
+    expect(machine.heldTimers).toBeLessThanOrEqual(2)
+    expect(machine.ports.connections(99)).toBe(0)
+  }
+  expect(opened.every((stream) => stream.connection.failure === undefined)).toBe(true)
+})
