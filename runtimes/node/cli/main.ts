@@ -41,6 +41,7 @@ export async function runPilotctl(argv: readonly string[], io: CliIo): Promise<n
     const program = createProgram(cli)
     const [word] = rest
     if (word === undefined || !isKnown(program, word)) return unknownCommand(cli, program, word)
+    if (word === 'help') return help(cli, program, rest.slice(1))
     const { argv: normal, ignored, command } = normalizeArguments(program, rest)
     leaf = command
     for (const flag of ignored) cli.note(`warning: unknown flag ${flag.split('=')[0]} ignored`)
@@ -93,6 +94,14 @@ export function createProgram(cli: Cli): Command {
   addContextCommand(program, cli)
   program.helpCommand('help [command]', 'Show help for a command')
   return program
+}
+
+function help(cli: Cli, program: Command, words: readonly string[]): number {
+  let command: Command | undefined = program
+  for (const word of words) command = command?.commands.find((one) => one.name() === word)
+  if (command === undefined) return unknownCommand(cli, program, words.join(' '))
+  cli.io.stdout(`${command.helpInformation()}${command === program ? `${AFTER}\n` : ''}`)
+  return 0
 }
 
 function isKnown(program: Command, word: string): boolean {

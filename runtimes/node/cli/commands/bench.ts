@@ -149,7 +149,7 @@ function report(cli: Cli, target: string, result: Transfer, latencies: readonly 
       latency_ms: { min: roundMs(min), median: roundMs(median), max: roundMs(max) },
     },
     [
-      `  Sent:     ${formatBytes(sentBytes)} in ${formatMs(sendMs)} (${send.toFixed(1)} MiB/s)`,
+      `  Sent:     ${formatBytes(sentBytes)} handed to the daemon in ${formatMs(sendMs)} (${send.toFixed(1)} MiB/s)`,
       `  Echoed:   ${formatBytes(receivedBytes)} in ${formatMs(totalMs)} (${total.toFixed(1)} MiB/s round-trip, every byte compared)`,
       `  Latency:  min ${formatMs(min)}  median ${formatMs(median)}  max ${formatMs(max)} (${LATENCY_BYTES} bytes, ${latencies.length} times)`,
     ],

@@ -1,0 +1,54 @@
+/** `pilotctl` in this process: own home, own socket, captured output. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { CliIo } from '../../../../runtimes/node/cli/cli.ts'
+import { runPilotctl } from '../../../../runtimes/node/cli/main.ts'
+
+export interface Ran {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+  /** `data` of a success, the whole object of a failure. */
+  readonly json: Record<string, unknown>
+}
+
+export class CliHarness {
+  readonly home: string = mkdtempSync(join(tmpdir(), 'pilot-cli-'))
+  readonly socket: string = join(this.home, 's')
+  env: Record<string, string> = { PILOT_SOCKET: this.socket, PILOT_REGISTRY: '127.0.0.1:1' }
+  stdin: string | undefined
+
+  async run(...argv: string[]): Promise<Ran> {
+    let stdout = ''
+    let stderr = ''
+    const text = this.stdin ?? ''
+    const io: CliIo = {
+      stdout: (part) => {
+        stdout += part
+      },
+      stderr: (part) => {
+        stderr += part
+      },
+      stdin: (async function* () {
+        yield Buffer.from(text)
+      })(),
+      isStdinTerminal: this.stdin === undefined,
+      isStderrTerminal: false,
+      env: this.env,
+      home: this.home,
+      signal: new AbortController().signal,
+    }
+    const code = await runPilotctl(argv, io)
+    let json: Record<string, unknown> = {}
+    if (argv.includes('--json')) {
+      const envelope = JSON.parse((stdout || stderr).trim().split('\n').at(-1)!)
+      json = envelope.status === 'ok' ? envelope.data : envelope
+    }
+    return { code, stdout, stderr, json }
+  }
+
+  dispose(): void {
+    rmSync(this.home, { recursive: true, force: true })
+  }
+}
