@@ -1,0 +1,151 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type DaemonConfig, parseDaemonArguments } from '../../../../runtimes/node/daemon/config.ts'
+import { createLog } from '../../../../runtimes/node/daemon/log.ts'
+import { LogFile } from '../../../../runtimes/node/daemon/log-file.ts'
+
+let home: string
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'pilot-daemon-'))
+})
+afterEach(() => rmSync(home, { recursive: true }))
+
+function config(...argv: string[]): DaemonConfig {
+  const parsed = parseDaemonArguments(argv, home)
+  if ('exitCode' in parsed) throw new Error(parsed.text)
+  return parsed.config
+}
+
+function refused(...argv: string[]): string {
+  const parsed = parseDaemonArguments(argv, home)
+  if (!('exitCode' in parsed)) throw new Error('accepted')
+  expect(parsed.exitCode).toBe(2)
+  expect(parsed.text).not.toContain('\n')
+  return parsed.text
+}
+
+describe('flags of the daemon', () => {
+  it('has the documented defaults', () => {
+    expect(config()).toMatchObject({
+      registry: '127.0.0.1:9000',
+      beacon: '127.0.0.1:9001',
+      listen: ':0',
+      socket: '/tmp/pilot.sock',
+      encrypt: true,
+      isPublic: false,
+      identity: join(home, '.pilot', 'identity.json'),
+      keepaliveMs: 30_000,
+      services: { echo: true, dataExchange: true, eventStream: true, stdio: true },
+      logLevel: 'info',
+      logFile: undefined,
+    })
+  })
+
+  it.each([
+    [['-registry', 'h:1', '-public', '-encrypt=false']],
+    [['--registry=h:1', '--public', '--encrypt=false']],
+    [['--registry', 'h:1', '-public=true', '-encrypt', 'false']],
+  ])('takes one dash or two: %j', (argv) => {
+    expect(config(...argv)).toMatchObject({
+      registry: 'h:1',
+      beacon: 'h:9001',
+      isPublic: true,
+      encrypt: false,
+    })
+  })
+
+  it('keeps using an identity of the older name, and makes none without a path', () => {
+    mkdirSync(join(home, '.pilot'))
+    writeFileSync(join(home, '.pilot', 'identity.key'), '{}')
+    expect(config().identity).toBe(join(home, '.pilot', 'identity.key'))
+    expect(config('-identity', '').identity).toBeUndefined()
+    expect(config('-beacon', '').beacon).toBe(false)
+  })
+
+  it('reads a JSON file behind the flags given', () => {
+    const path = join(home, 'c.json')
+    writeFileSync(
+      path,
+      '{"registry":"f:1","log_level":"debug","public":true,"no-echo":true,"max-conns-total":7,"extra":1}',
+    )
+    const parsed = parseDaemonArguments(['-config', path, '-registry', 'g:1'], home)
+    if ('exitCode' in parsed) throw new Error(parsed.text)
+    expect(parsed.config).toMatchObject({
+      registry: 'g:1',
+      logLevel: 'debug',
+      isPublic: true,
+      maxConnections: 7,
+    })
+    expect(parsed.config.services.echo).toBe(false)
+    expect(parsed.warnings).toEqual([expect.stringContaining('extra')])
+    writeFileSync(path, '[1]')
+    expect(refused('-config', path)).toContain('not a JSON object')
+    expect(refused('-config', join(home, 'absent'))).toContain('ENOENT')
+  })
+
+  it.each([
+    [['-nope'], 'unknown flag -nope'],
+    [['--nope=1'], 'unknown flag --nope'],
+    [['stray'], 'unknown flag stray'],
+    [['-registry'], 'registry'],
+    [['-log-level', 'loud'], '-log-level is one of debug, info, warn, error, got "loud"'],
+    [['-keepalive', 'soon'], 'invalid duration'],
+    [['-max-conns-total', '0'], 'whole number above 0'],
+    [['-plaintext-peers', '1,x'], '"x" is no node id'],
+    [['-registry-tls'], 'needs -registry-fingerprint'],
+  ])('refuses %j in one line', (argv, text) => {
+    expect(refused(...argv)).toContain(text)
+  })
+
+  it('prints help and version with exit 0', () => {
+    for (const flag of ['-h', '--help', '-help'])
+      expect(parseDaemonArguments([flag], home)).toMatchObject({
+        exitCode: 0,
+        text: expect.stringContaining('Port 1000'),
+      })
+    expect(parseDaemonArguments(['-version'], home)).toMatchObject({
+      exitCode: 0,
+      text: expect.stringMatching(/^pilot-daemon \d/),
+    })
+  })
+
+  it('normalises a fingerprint', () => {
+    const hex = 'AB'.repeat(32)
+    expect(
+      config('-registry-tls', '-registry-fingerprint', hex.replace(/(..)(?=.)/g, '$1:'))
+        .registryFingerprint,
+    ).toBe('ab'.repeat(32))
+  })
+})
+
+describe('log', () => {
+  it('writes key=value pairs or JSON, from the level on', () => {
+    const lines: string[] = []
+    const text = createLog((line) => lines.push(line), 'info', 'text')
+    text.debug('not this')
+    text.info('a message', { n: 1, plain: 'x', odd: 'a "b"\nc' })
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toMatch(
+      /^time=\S+ level=INFO msg="a message" n=1 plain=x odd="a \\"b\\"\\nc"$/,
+    )
+    createLog((line) => lines.push(line), 'debug', 'json').debug('m')
+    expect(JSON.parse(lines[1]!)).toMatchObject({ level: 'DEBUG', msg: 'm' })
+  })
+
+  it('rotates, keeping two files before the current one', () => {
+    const path = join(home, 'pilot.log')
+    using log = new LogFile(path, 100)
+    for (let i = 0; i < 20; i++) log.write(`line ${i} ${'x'.repeat(40)}`)
+    expect(readdirSync(home).sort()).toEqual(['pilot.log', 'pilot.log.1', 'pilot.log.2'])
+    expect(readFileSync(path, 'utf8')).toContain('line 19 ')
+    expect(readFileSync(`${path}.1`, 'utf8')).toContain('line 17 ')
+  })
+
+  it('names the file it cannot write', () => {
+    expect(() => new LogFile(join(home, 'no', 'such'))).toThrow(
+      /cannot write the log .*such: ENOENT/,
+    )
+  })
+})
