@@ -1,5 +1,5 @@
 /** Which node is reached at which endpoint, as the beacon saw it (spec/02 §3). */
-import { type Endpoint, type Instant, sameEndpoint } from '../core/machine.ts'
+import { type Endpoint, formatEndpoint, type Instant, sameEndpoint } from '../core/machine.ts'
 import {
   BEACON_ENTRY_LIFETIME_MS,
   type BeaconLimits,
@@ -21,18 +21,25 @@ export interface BeaconNode {
   tokensAt: Instant
 }
 
-/** The IP a node's registration came from, if the registry is at hand and knows it. */
-export type RegisteredIp = (nodeId: number) => string | undefined
+/** Where the registry has a node, if it is at hand and knows it. */
+export interface RegisteredPlace {
+  /** The IP its registration came from. */
+  readonly ip: string
+  /** `ip:port` it registered. */
+  readonly endpoint: string
+}
+
+export type RegisteredAt = (nodeId: number) => RegisteredPlace | undefined
 
 export class BeaconNodes {
   readonly #nodes = new Map<number, BeaconNode>()
   readonly #perSource = new Map<string, number>()
   readonly #limits: BeaconLimits
-  readonly #registeredIp: RegisteredIp
+  readonly #registeredAt: RegisteredAt
 
-  constructor(limits: BeaconLimits, registeredIp: RegisteredIp) {
+  constructor(limits: BeaconLimits, registeredAt: RegisteredAt) {
     this.#limits = limits
-    this.#registeredIp = registeredIp
+    this.#registeredAt = registeredAt
   }
 
   get size(): number {
@@ -64,7 +71,7 @@ export class BeaconNodes {
     if (node === undefined) return this.#add(nodeId, endpoint, now, isExtended ?? false)
     if (!sameEndpoint(node.endpoint, endpoint) && !this.#move(node, endpoint, now)) return undefined
     node.seenAt = now
-    node.isConfirmed = this.#registeredIp(nodeId) === endpoint.address
+    node.isConfirmed = this.#registeredAt(nodeId)?.ip === endpoint.address
     if (isExtended !== undefined) node.isExtended = isExtended
     return node
   }
@@ -90,7 +97,7 @@ export class BeaconNodes {
       isExtended,
       seenAt: now,
       changedAt: now,
-      isConfirmed: this.#registeredIp(nodeId) === endpoint.address,
+      isConfirmed: this.#registeredAt(nodeId)?.ip === endpoint.address,
       tokens: this.#limits.relaysPerSecond,
       tokensAt: now,
     }
@@ -100,10 +107,13 @@ export class BeaconNodes {
   }
 
   #move(node: BeaconNode, endpoint: Endpoint, now: Instant): boolean {
-    const isConfirmed = this.#registeredIp(node.nodeId) === endpoint.address
+    const place = this.#registeredAt(node.nodeId)
+    const isConfirmed = place?.ip === endpoint.address
     if (node.isConfirmed && !isConfirmed && now - node.seenAt < CONFIRMED_SILENCE_MS) return false
     // The registry's word for the new place, against none for the old one, is worth more than the pace.
-    const isBetter = isConfirmed && !node.isConfirmed
+    // So it is for the very endpoint a restarted node has just registered.
+    const isBetter =
+      (isConfirmed && !node.isConfirmed) || place?.endpoint === formatEndpoint(endpoint)
     if (!isBetter && now - node.changedAt < ENDPOINT_CHANGE_INTERVAL_MS) return false
     if (endpoint.address !== node.endpoint.address) {
       if (!this.#hasRoom(endpoint)) return false

@@ -13,7 +13,7 @@ import {
   RELAY_OVERHEAD_BYTES,
 } from '../core/wire/beacon-message.ts'
 import { BeaconGossip } from './beacon-gossip.ts'
-import { type BeaconNode, BeaconNodes, type RegisteredIp } from './beacon-nodes.ts'
+import { type BeaconNode, BeaconNodes, type RegisteredAt } from './beacon-nodes.ts'
 import {
   BEACON_QUEUE_MAX,
   type BeaconLimits,
@@ -32,7 +32,7 @@ export interface BeaconOptions {
   readonly peers?: readonly Endpoint[]
   readonly limits?: Partial<BeaconLimits>
   /** The registry's view, when it runs in the same process. */
-  readonly registeredIp?: RegisteredIp
+  readonly registeredAt?: RegisteredAt
 }
 
 export interface BeaconTransmit {
@@ -90,7 +90,7 @@ export class Beacon {
     this.#beaconId = options.beaconId ?? 0
     this.#limits = { ...DEFAULT_BEACON_LIMITS, ...options.limits }
     const limits = this.#limits
-    this.#nodes = new BeaconNodes(limits, options.registeredIp ?? (() => undefined))
+    this.#nodes = new BeaconNodes(limits, options.registeredAt ?? (() => undefined))
     this.#gossip = new BeaconGossip(options.peers ?? [])
     this.#discovers = new TokenBuckets({
       burst: limits.discoverBurst,

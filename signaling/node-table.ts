@@ -74,6 +74,12 @@ export class NodeTable {
     return this.#byId.get(id)
   }
 
+  /** Where a live node registered. */
+  place(nodeId: number): { readonly ip: string; readonly endpoint: string } | undefined {
+    const node = this.live(nodeId)
+    return node === undefined ? undefined : { ip: node.sourceIp, endpoint: node.endpoint }
+  }
+
   /** Only if registered now. */
   live(id: number): NodeRecord | undefined {
     const record = this.#byId.get(id)

@@ -30,8 +30,7 @@ export function register(desk: RegistryDesk, request: RegistryRequest): Registry
   if (isSigned) {
     const refusal = desk.verify(request, key.bytes, registerChallenge(listenAddr, keyText))
     if (refusal !== undefined) return refusal.reply
-  } else if (known?.signsRegistration === true)
-    return refuse(`node ${known.id}: unsigned registration cannot modify a signature-verified key`)
+  }
 
   const hostname = stringField(message, 'hostname')
   const hostnameError = hostname === '' ? undefined : hostnameProblem(hostname)
@@ -39,7 +38,7 @@ export function register(desk: RegistryDesk, request: RegistryRequest): Registry
   const endpoint = registeredEndpoint(listenAddr, connection.source)
   const owner = cutBytes(stringField(message, 'owner'), OWNER_BYTES_MAX)
 
-  if (known !== undefined && needsProof(known, request)) {
+  if (known !== undefined && needsProof(known, request, isSigned)) {
     connection.holdRegistration(known.id, { endpoint, hostname: wanted })
     return answer(known.id, keyText, undefined, hostnameError)
   }
@@ -59,13 +58,19 @@ export function register(desk: RegistryDesk, request: RegistryRequest): Registry
  * after this connection has proven its key, since a registration, signed or not, can be made by anyone who
  * saw one. Real daemons prove themselves with their next request.
  */
-function needsProof(node: NodeRecord, { connection, now }: RegistryRequest): boolean {
+function needsProof(
+  node: NodeRecord,
+  { connection, now }: RegistryRequest,
+  isSigned: boolean,
+): boolean {
+  if (!node.isLive || connection.hasProven(node)) return false
+  // A key that has signed once: from then on an unsigned registration counts when the key proves itself,
+  // wherever it comes from. (Not refused: the identity may have moved to a daemon that never signs.)
+  if (!isSigned && node.signsRegistration) return true
   return (
-    node.isLive &&
     node.authenticatedAt !== undefined &&
     now.at - node.authenticatedAt < STALE_AFTER_MS &&
-    node.sourceIp !== connection.source.address &&
-    !connection.hasProven(node)
+    node.sourceIp !== connection.source.address
   )
 }
 

@@ -104,7 +104,7 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
         beaconId: options.beaconId ?? 0,
         peers: options.beaconPeers ?? [],
         ...(options.beaconLimits === undefined ? {} : { limits: options.beaconLimits }),
-        registeredIp: (nodeId) => registry.desk.nodes.live(nodeId)?.sourceIp,
+        registeredAt: (nodeId) => registry.desk.nodes.place(nodeId),
       },
       clock.at,
     )

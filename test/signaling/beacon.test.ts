@@ -177,7 +177,9 @@ describe('registration', () => {
   })
 
   it('at the IP the registry names is not taken over while it speaks', () => {
-    const bench = new Bench({ registeredIp: (id) => (id === 1 ? A.address : undefined) })
+    const bench = new Bench({
+      registeredAt: (id) => (id === 1 ? { ip: A.address, endpoint: '' } : undefined),
+    })
     const to = (): string => bench.relay(2, 1, B)[0]!.to
     bench.discover(2, B)
     bench.discover(1, EVIL)

@@ -51,9 +51,8 @@ export class RendezvousHost implements Host {
   }
 
   #createBeacon(): Beacon {
-    const registeredIp = (id: number): string | undefined =>
-      this.registry.desk.nodes.live(id)?.sourceIp
-    return new Beacon({ registeredIp }, this.world.now)
+    const registeredAt = (id: number) => this.registry.desk.nodes.place(id)
+    return new Beacon({ registeredAt }, this.world.now)
   }
 
   get time(): { at: Instant; unixSeconds: number } {
