@@ -23,6 +23,7 @@ export interface StartFlags {
   /** False with `--no-encrypt`. */
   readonly encrypt?: boolean
   readonly socket?: string
+  readonly keepalive?: string
   readonly plaintextPeers?: string
   readonly trustAutoApprove?: string | boolean
   /** False with `--no-stdio`; so for the other services. */
@@ -78,6 +79,7 @@ export function startSettings(
   ]
   if (hostname !== '') argv.push(`--hostname=${hostname}`)
   if (owner !== undefined) argv.push(`--owner=${owner}`)
+  if (flags.keepalive !== undefined) argv.push(`--keepalive=${flags.keepalive}`)
   if (flags.endpoint !== undefined) argv.push(`--endpoint=${flags.endpoint}`)
   if (isPublic) argv.push('--public')
   if (flags.encrypt === false) argv.push('--encrypt=false')

@@ -29,6 +29,7 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
     .option('--email <text>', 'same as --owner')
     .option('--hostname <name>', 'name of this node')
     .option('--public [bool]', 'let every node resolve this one')
+    .option('--keepalive <duration>', 'heartbeat to the registry; default 30s')
     .option('--no-encrypt', 'send without encryption (not recommended)')
     .option('--plaintext-peers <ids>', 'node ids, comma between, that are talked to in the clear')
     .option('--trust-auto-approve [bool]', 'approve every trust request')
