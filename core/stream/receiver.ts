@@ -273,7 +273,10 @@ export class Receiver {
       this.#ackAt = Math.min(this.#ackAt, now + stalledAckDelayMs)
     else if (this.#pending >= ackEverySegments) this.#ackNow = true
     else {
-      const delay = length < SHORT_SEGMENT_BYTES ? shortAckDelayMs : ackDelayMs
+      // A reference always sends by Nagle: whatever it cut short waits for this ACK, and its segments may
+      // be 4096 bytes, so that length alone does not tell (spec/03 §4.2).
+      const isShort = length < SHORT_SEGMENT_BYTES || !this.peerIsModern
+      const delay = isShort ? shortAckDelayMs : ackDelayMs
       this.#ackAt = Math.min(this.#ackAt, now + delay)
     }
   }

@@ -24,7 +24,7 @@ export interface ConnectionTuning {
   readonly ackDelayMs: number
   /**
    * ACK delay after a segment no sender would cut that short in the middle of a write (below 1024
-   * bytes): long enough for a reply to carry the ACK, short enough to end a Nagle sender's wait.
+   * bytes), and after any of a reference's: long enough for a reply to carry the ACK, short enough to end a Nagle sender's wait.
    */
   readonly shortAckDelayMs: number
   /** ACK delay toward G1/G2 while the application does not read and the window is at its minimum. */

@@ -29,8 +29,14 @@ describe('acknowledging', () => {
 
   it('acknowledges one full segment after 40 ms', () => {
     const c = established()
-    c.handleSegment(ACK, 1, 1001, 512, bytes(4096), 10)
+    c.handleSegment(ACK, 1, 1001, 600, bytes(4096), 10) // 600 slots: one of our kind
     expect(run(c, 10, 100)).toEqual([[50, 'ACK 1001 ack 4097']])
+  })
+
+  it('acknowledges any segment of a reference after 2 ms: it sends by Nagle, and cuts where it likes', () => {
+    const c = established()
+    c.handleSegment(ACK, 1, 1001, 512, bytes(1152), 10)
+    expect(run(c, 10, 100)).toEqual([[12, 'ACK 1001 ack 1153']])
   })
 
   it('acknowledges the short end of a write after 2 ms, so that a Nagle sender goes on', () => {
