@@ -185,7 +185,7 @@ it('stays within what a reference holds when the window is at most 512', () => {
   const result = transfer({ link, bytes: 2 * MB, tuning })
   expect(`\n${row('40 ms, 1 % loss, 512 slots', result)}\n`).toMatchInlineSnapshot(`
     "
-    40 ms, 1 % loss, 512 slots           3.17 s  0.63 MB/s   20 resent   34 dropped
+    40 ms, 1 % loss, 512 slots           3.07 s  0.65 MB/s   20 resent   34 dropped
     "
   `)
 })
