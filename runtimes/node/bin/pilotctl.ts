@@ -6,8 +6,8 @@ const interrupt = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     interrupt.abort()
-    // A command that does not end by itself is not waited for.
-    setTimeout(() => process.exit(130), 500).unref()
+    // A command that does not end by itself is not waited for; a daemon in the foreground may take longer.
+    setTimeout(() => process.exit(130), process.argv.includes('daemon') ? 5000 : 500).unref()
   })
 // The reader of our output has gone (`pilotctl ... | head`): nothing left to do.
 process.stdout.on('error', () => process.exit(0))
@@ -20,6 +20,7 @@ const code = await runPilotctl(process.argv.slice(2), {
   stderr: (text) => write(process.stderr, text),
   stdin: process.stdin,
   isStdinTerminal: process.stdin.isTTY === true,
+  isStdoutTerminal: process.stdout.isTTY === true,
   isStderrTerminal: process.stderr.isTTY === true,
   env: process.env,
   home: process.env.HOME || homedir(),

@@ -21,6 +21,8 @@ export interface CliIo {
   stderr(text: string): void
   readonly stdin: AsyncIterable<Uint8Array>
   readonly isStdinTerminal: boolean
+  /** What peers wrote is then shown without control characters. */
+  readonly isStdoutTerminal: boolean
   readonly isStderrTerminal: boolean
   readonly env: Readonly<Record<string, string | undefined>>
   readonly home: string
@@ -54,12 +56,12 @@ export class Cli {
   result(data: Record<string, unknown>, lines?: readonly string[]): void {
     if (this.json) this.io.stdout(`${encodeJson({ status: 'ok', data })}\n`)
     else if (lines === undefined) this.io.stdout(`${encodeJson(data, 2)}\n`)
-    else if (lines.length > 0) this.io.stdout(`${lines.join('\n')}\n`)
+    else if (lines.length > 0) this.line(lines.join('\n'))
   }
 
   /** A line of its own, while the command goes on. */
   line(text: string): void {
-    this.io.stdout(`${text}\n`)
+    this.io.stdout(`${this.io.isStdoutTerminal ? printable(text) : text}\n`)
   }
 
   /** Progress and notices: standard error, for people only. */

@@ -67,7 +67,8 @@ export function startSettings(
     DEFAULT_SOCKET
   const hostname = flags.hostname ?? textOf(config, 'hostname') ?? ''
   const owner = flags.owner ?? flags.email ?? textOf(config, 'owner') ?? textOf(config, 'email')
-  const isPublic = flags.public === undefined ? config.public === true : isTrue(flags.public)
+  const isPublic =
+    flags.public === undefined ? isTrue(config.public ?? 'false') : isTrue(flags.public)
   const argv = [
     `--registry=${registry}`,
     `--beacon=${beacon}`,

@@ -170,6 +170,9 @@ export class ClientStream {
 
   #armHalfClosed(): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.connection.close(), HALF_CLOSED_MS).unref()
+    this.#timer = setTimeout(() => {
+      if (this.#queue.length > 0) this.#armHalfClosed()
+      else this.connection.close()
+    }, HALF_CLOSED_MS).unref()
   }
 }

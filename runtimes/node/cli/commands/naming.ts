@@ -29,6 +29,8 @@ export function addNamingCommands(program: Command, cli: Cli): void {
         const reply = await cli.request(label, (daemon) =>
           daemon.requestJson({ type: 'set-visibility', isPublic: visibility === 'public' }),
         )
+        // The daemon asserts it again at its next start.
+        remember(cli, { public: visibility === 'public' })
         cli.result(reply)
       })
 
@@ -67,13 +69,17 @@ async function setHostname(cli: Cli, label: string, hostname: string): Promise<v
   const reply = await cli.request(`${label}: set_hostname`, (daemon) =>
     daemon.requestJson({ type: 'set-hostname', hostname }),
   )
+  remember(cli, { hostname: hostname === '' ? undefined : hostname })
+  if (hostname === '') cli.result({ hostname: '' }, ['hostname cleared'])
+  else cli.result({ hostname, node_id: reply.node_id }, [`hostname set: ${hostname}`])
+}
+
+function remember(cli: Cli, changes: Record<string, unknown>): void {
   try {
-    updateConfig(cli.paths.config, { hostname: hostname === '' ? undefined : hostname })
+    updateConfig(cli.paths.config, changes)
   } catch (error) {
     cli.note(`warning: set for now, but not remembered: ${requestFailure('config', error).message}`)
   }
-  if (hostname === '') cli.result({ hostname: '' }, ['hostname cleared'])
-  else cli.result({ hostname, node_id: reply.node_id }, [`hostname set: ${hostname}`])
 }
 
 function setTags(cli: Cli, label: string, tags: string[]): Promise<Record<string, unknown>> {

@@ -34,6 +34,7 @@ export class CliHarness {
         yield Buffer.from(text)
       })(),
       isStdinTerminal: this.stdin === undefined,
+      isStdoutTerminal: false,
       isStderrTerminal: false,
       env: this.env,
       home: this.home,
