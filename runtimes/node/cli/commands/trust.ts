@@ -1,9 +1,12 @@
 /** Trust between nodes (spec/08 §3.6). */
 import type { Command } from 'commander'
+import { PilotError } from '../../../../core/errors.ts'
 import type { Cli } from '../cli.ts'
-import { CliError } from '../failure.ts'
+import { CliError, requestFailure } from '../failure.ts'
 import { formatTable } from '../table.ts'
 import { formatUnixTime, isTrue, parseDuration } from '../values.ts'
+
+const POLL_MS = 500
 
 export function addTrustCommands(program: Command, cli: Cli): void {
   program
@@ -147,15 +150,26 @@ async function handshake(
   ])
 }
 
-/** In steps of at most 30 s, the most a daemon waits in one request. */
+/** In steps of at most 30 s, the most a daemon waits in one request; base daemons are asked again and again. */
 async function waitForTrust(cli: Cli, nodeId: number, waitMs: number): Promise<boolean> {
+  const daemon = await cli.daemon()
   const until = performance.now() + waitMs
-  for (let left = waitMs; left > 0; left = until - performance.now()) {
+  let canWait = true
+  for (let left = waitMs; left > 0 && !cli.io.signal.aborted; left = until - performance.now()) {
+    if (!canWait) {
+      if (await isTrusted(cli, nodeId)) return true
+      await new Promise((resolve) => setTimeout(resolve, Math.min(left, POLL_MS)))
+      continue
+    }
     const timeoutMs = Math.ceil(Math.min(left, 30_000))
-    const { trusted } = await cli.request('handshake wait', (daemon) =>
-      daemon.requestJson({ type: 'trust-wait', nodeId, timeoutMs }),
-    )
-    if (trusted === true) return true
+    try {
+      const { trusted } = await daemon.requestJson({ type: 'trust-wait', nodeId, timeoutMs })
+      if (trusted === true) return true
+    } catch (error) {
+      if (!(error instanceof PilotError) || !error.message.includes('unknown sub-command'))
+        throw requestFailure('handshake wait', error)
+      canWait = false
+    }
   }
   return false
 }
