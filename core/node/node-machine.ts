@@ -57,7 +57,7 @@ const KEY_EXCHANGES_PER_SOURCE = 5
 const RECOVERIES_PER_SECOND = 20
 const LOOKUPS_PER_SECOND = 20
 const RESETS_PER_SECOND = 50
-const PONGS_PER_PEER = 100
+const PONGS_PER_PEER = 1000
 const PROBE_BYTES = 16
 
 export type NodeMachineEvent =
