@@ -118,8 +118,10 @@ function tcpServer(): void {
     socket.setNoDelay(true)
     socket.once('data', (first: Buffer) => {
       // The first byte says what for: 7 echoes, 9 swallows and says when all is there.
-      if (first[0] === 7) socket.on('data', (data: Buffer) => socket.write(data))
-      else {
+      if (first[0] === 7) {
+        socket.on('data', (data: Buffer) => socket.write(data))
+        socket.write(first.subarray(1))
+      } else {
         let left = setup.bytes + 1 - first.length
         socket.on('data', (data: Buffer) => {
           left -= data.length
