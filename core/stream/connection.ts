@@ -9,7 +9,9 @@ import type { SocketAddress } from '../wire/address.ts'
 import { FLAG, PACKET_HEADER_BYTES, PROTOCOL, writePacketHeader } from '../wire/packet.ts'
 import { looksLikeSack, sackBytes } from '../wire/sack.ts'
 import { Closing } from './closing.ts'
+import { type ConnectionEvent, EventSet } from './events.ts'
 import type { ConnectionStats, ConnectionStreamInfo } from './info.ts'
+import { Liveness } from './liveness.ts'
 import { Opening } from './opening.ts'
 import { isModernWindow, Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
@@ -39,25 +41,13 @@ export interface ConnectionOptions {
   readonly tuning?: Partial<ConnectionTuning>
 }
 
-/**
- * - `connected`: bytes may flow; once.
- * - `readable`: `read` gives bytes again after it gave none.
- * - `writable`: there is room again after a short `write`.
- * - `ended`: the peer's end of stream arrived; bytes before it may still be unread. Once.
- * - `closed`: the stream is over, cleanly or by `failure`; once and last. The state is then `TIME_WAIT`
- *   or `CLOSED`; hand segments and timeouts to the connection until it is `CLOSED`.
- */
-export type ConnectionEvent = 'connected' | 'readable' | 'writable' | 'ended' | 'closed'
+export type { ConnectionEvent }
 
 /** Why a connection closed other than by both sides' consent. */
 export type ConnectionFailure = 'refused' | 'reset' | 'timeout' | 'truncated'
 
 const NEVER = Number.POSITIVE_INFINITY
 const { SYN, ACK, FIN, RST } = FLAG
-
-/** In the order in which pending events are given. */
-const EVENTS: readonly ConnectionEvent[] = ['connected', 'readable', 'writable', 'ended', 'closed']
-const BIT = { connected: 1, readable: 2, writable: 4, ended: 8, closed: 16 } as const
 
 /** A repeated FIN or SYN-ACK is answered at most this often, and in TIME_WAIT as spec/03 §3.1 says. */
 const REPEAT_ANSWER_MS = 200
@@ -73,21 +63,17 @@ export class Connection {
   readonly #sender: Sender
   readonly #receiver: Receiver
   readonly #closing: Closing
+  readonly #liveness: Liveness
 
   #state: ConnectionState
   #failure: ConnectionFailure | undefined
-  #events = 0
+  readonly #events = new EventSet()
   #wantsReadable = true
   #mayTransmit = true
   #rstDue = false
   #rstSeq = 0
 
   #timeWaitAt: Instant = NEVER
-  #keepaliveAt: Instant = NEVER
-  #keepaliveDue = false
-  #idleAt: Instant = NEVER
-  #lastSentAt: Instant
-  #lastHeardAt: Instant
   #lastAnswerAt: Instant = Number.NEGATIVE_INFINITY
   #segmentsReceived = 0
 
@@ -108,7 +94,7 @@ export class Connection {
         ? Opening.dial(isn, tuning, now)
         : Opening.accept(isn, synSeq >>> 0, tuning, now)
     this.#state = synSeq === undefined ? 'SYN_SENT' : 'SYN_RECEIVED'
-    this.#lastSentAt = this.#lastHeardAt = now
+    this.#liveness = new Liveness(tuning, now)
   }
 
   /** Opens toward a listener: a SYN is queued. */
@@ -226,14 +212,16 @@ export class Connection {
     const outcome =
       this.#sender.handleTimeout(now) ??
       this.#opening.handleTimeout(now) ??
-      this.#closing.handleTimeout(now)
+      this.#closing.handleTimeout(now) ??
+      this.#liveness.handleTimeout(now)
     if (this.#receiver.isEnded && !wasEnded) this.#handleEnd(now)
     if (outcome === 'open') this.#establish(now)
     else if (outcome === 'done') this.#enterTimeWait(now)
     else if (outcome === 'truncated') this.#finish('truncated', !this.#closing.isSent)
-    else if (outcome === 'timeout') this.#finish('timeout', this.#opening.isSent)
+    else if (outcome === 'timeout')
+      // Half-open ends in silence: RST would refuse a dialer whose SYNs still come, but seldom.
+      this.#finish('timeout', this.#opening.isSent && this.#state !== 'SYN_RECEIVED')
     else if (now >= this.#timeWaitAt) this.#free()
-    else this.#handleQuiet(now)
   }
 
   pollTimeout(): Instant | undefined {
@@ -243,8 +231,7 @@ export class Connection {
       this.#opening.nextTimeoutAt,
       this.#closing.nextTimeoutAt,
       this.#timeWaitAt,
-      this.#keepaliveAt,
-      this.#idleAt,
+      this.#liveness.nextTimeoutAt,
     )
     return at === NEVER ? undefined : at
   }
@@ -264,18 +251,12 @@ export class Connection {
       )
     const length = this.#nextPacket(out, offset, now)
     if (length === 0) this.#mayTransmit = false
-    else this.#lastSentAt = now
+    else this.#liveness.handleSent(now)
     return length
   }
 
   pollEvent(): ConnectionEvent | undefined {
-    if (this.#events === 0) return undefined
-    for (const event of EVENTS) {
-      if ((this.#events & BIT[event]) === 0) continue
-      this.#events &= ~BIT[event]
-      return event
-    }
-    return undefined
+    return this.#events.poll()
   }
 
   /** Copies what fits into the send buffer and returns how much; 0 once closed. */
@@ -336,10 +317,6 @@ export class Connection {
     return !this.#closing.isRequested && this.#state !== 'CLOSED' && this.#state !== 'TIME_WAIT'
   }
 
-  #emit(event: ConnectionEvent): void {
-    this.#events |= BIT[event]
-  }
-
   /** The peer's SYN number and first window are known. */
   #start(synSeq: number, window: number): void {
     this.#receiver.start(synSeq)
@@ -389,9 +366,8 @@ export class Connection {
     this.#state = 'ESTABLISHED'
     this.#opening.complete(now)
     this.#heard(now)
-    this.#keepaliveAt = now + this.#tuning.keepaliveMs
-    if (this.#tuning.idleTimeoutMs > 0) this.#idleAt = now + this.#tuning.idleTimeoutMs
-    this.#emit('connected')
+    this.#liveness.start(now)
+    this.#events.add('connected')
     this.#advance(now)
   }
 
@@ -436,7 +412,7 @@ export class Connection {
     this.#heard(now)
     this.#noteWindow(window)
     if (payload.length > 0 && !isSack) this.#handleData(seq, payload, now)
-    if (this.#sender.takeRoom()) this.#emit('writable')
+    if (this.#sender.takeRoom()) this.#events.add('writable')
     this.#advance(now)
   }
 
@@ -447,7 +423,7 @@ export class Connection {
     this.#closing.handleDelivered(now)
     if (this.#wantsReadable) {
       this.#wantsReadable = false
-      this.#emit('readable')
+      this.#events.add('readable')
     }
     if (this.#receiver.isEnded && !wasEnded) this.#handleEnd(now)
   }
@@ -482,24 +458,12 @@ export class Connection {
     this.#closing.handleDelivered(now)
     this.#receiver.requestAck()
     if (this.#state === 'ESTABLISHED') this.#state = 'CLOSE_WAIT'
-    this.#emit('ended')
+    this.#events.add('ended')
     this.#advance(now)
   }
 
-  #handleQuiet(now: Instant): void {
-    const { keepaliveMs, idleTimeoutMs } = this.#tuning
-    if (now >= this.#keepaliveAt) {
-      this.#keepaliveDue = now >= this.#lastSentAt + keepaliveMs
-      this.#keepaliveAt = (this.#keepaliveDue ? now : this.#lastSentAt) + keepaliveMs
-    }
-    if (now >= this.#idleAt) {
-      this.#idleAt = this.#lastHeardAt + idleTimeoutMs
-      if (now >= this.#idleAt) this.#finish('timeout', true)
-    }
-  }
-
   #heard(now: Instant): void {
-    this.#lastHeardAt = now
+    this.#liveness.handleHeard(now)
     this.#closing.handleHeard(now)
   }
 
@@ -522,7 +486,7 @@ export class Connection {
     this.#stop()
     this.#state = 'TIME_WAIT'
     this.#timeWaitAt = now + this.#tuning.timeWaitMs
-    this.#emit('closed')
+    this.#events.add('closed')
   }
 
   /** Closed at once, whatever is under way. */
@@ -533,8 +497,8 @@ export class Connection {
     this.#rstDue = this.#mayTransmit = tellPeer
     if (wasOver) return
     this.#failure = failure
-    this.#events &= ~BIT.writable
-    this.#emit('closed')
+    this.#events.remove('writable')
+    this.#events.add('closed')
   }
 
   #free(): void {
@@ -548,8 +512,8 @@ export class Connection {
     this.#opening.stop()
     this.#sender.close()
     this.#closing.stop()
-    this.#keepaliveDue = false
-    this.#timeWaitAt = this.#keepaliveAt = this.#idleAt = NEVER
+    this.#liveness.stop()
+    this.#timeWaitAt = NEVER
   }
 
   #nextPacket(out: Uint8Array, offset: number, now: Instant): number {
@@ -580,8 +544,7 @@ export class Connection {
       this.#closing.handleSent(now)
       return this.#packet(out, offset, FIN, sender.nextSeq, 0, 0, 0)
     }
-    if (!this.#keepaliveDue) return 0
-    this.#keepaliveDue = false
+    if (!this.#liveness.isKeepaliveDue) return 0
     receiver.handleAckSent(slots)
     return this.#packet(out, offset, ACK, sender.nextSeq, receiver.ackNumber, slots, 0)
   }

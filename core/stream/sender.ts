@@ -8,6 +8,7 @@ import { serialAdd, serialDistance } from '../wire/serial.ts'
 import { BurstLimiter } from './burst-limiter.ts'
 import type { CongestionController } from './congestion.ts'
 import { InFlight } from './in-flight.ts'
+import { PeerWindow } from './peer-window.ts'
 import { RttEstimator } from './rtt-estimator.ts'
 import { SendBuffer } from './send-buffer.ts'
 import type { ConnectionTuning } from './tuning.ts'
@@ -29,6 +30,7 @@ export class Sender {
   readonly #rtt: RttEstimator
   readonly #congestion: CongestionController
   readonly #bursts: BurstLimiter
+  readonly #window: PeerWindow
   /** Sequence number of our first byte. */
   readonly #first: number
 
@@ -37,9 +39,6 @@ export class Sender {
   #next = 0
   #hasRoomWaiter = false
 
-  /** Slots the peer has room for. */
-  #slots: number
-  #windowSeq = 0
   /** The peer counts slots as we do, and holds more than 128 segments out of order. */
   peerIsModern = false
 
@@ -63,9 +62,6 @@ export class Sender {
   #probeEnd = -1
   #probeWasOld = false
   #probeWasAcked = false
-  #persistAt: Instant = NEVER
-  #persistCount = 0
-  #persistDue = false
   #burstAt: Instant = NEVER
   #nagleAt: Instant = NEVER
   #lastSentAt: Instant
@@ -87,7 +83,7 @@ export class Sender {
     this.#buffer = new SendBuffer(tuning.sendBufferBytes)
     this.#rtt = new RttEstimator(tuning)
     this.#bursts = new BurstLimiter(tuning.burstIntervalMs)
-    this.#slots = tuning.legacyOutstandingMax
+    this.#window = new PeerWindow(tuning)
     this.#lastSentAt = this.#lastHeardAt = now
     this.#congestion = tuning.congestion({
       segmentBytes: tuning.segmentBytes,
@@ -115,7 +111,7 @@ export class Sender {
     return this.#inFlight.count
   }
   get peerWindowBytes(): number {
-    return this.#slots * this.#tuning.segmentBytes
+    return this.#window.slots * this.#tuning.segmentBytes
   }
   get free(): number {
     return this.#buffer.free
@@ -135,8 +131,7 @@ export class Sender {
 
   /** Window of a SYN or SYN-ACK; 0 says nothing (spec/03 §4). */
   start(slots: number, synSeq: number): void {
-    if (slots > 0) this.#slots = slots
-    this.#windowSeq = synSeq
+    this.#window.start(slots, synSeq)
   }
 
   /** Copies what fits. After a short write `takeRoom` tells once when there is room again. */
@@ -185,9 +180,9 @@ export class Sender {
     if (acked < this.#una) return
     const hadInFlight = this.#inFlight.count > 0
     const isNew = acked > this.#una
-    const windowGrew = slots > this.#slots
+    const windowGrew = slots > this.#window.slots
     const wasKeepalive = slots === 0 && isEmpty && !isNew && !hadInFlight
-    if (!wasKeepalive) this.#updateWindow(seq, slots, isNew)
+    if (!wasKeepalive) this.#window.update(seq, slots, isNew)
 
     const flight = this.#inFlight.bytes
     this.#inFlight.beginAck(this.#rtt.minMs, now)
@@ -257,11 +252,7 @@ export class Sender {
   handleTimeout(now: Instant): 'timeout' | undefined {
     if (now >= this.#burstAt) this.#burstAt = NEVER
     if (now >= this.#nagleAt) this.#nagleAt = NEVER
-    if (now >= this.#persistAt) {
-      this.#persistAt = NEVER
-      this.#persistDue = true
-      this.#persistCount++
-    }
+    this.#window.handleTimeout(now)
     if (now >= this.#probeAt) this.#handleProbeTimeout(now)
     if (now < this.#rtoAt) return undefined
     const oldest = this.#inFlight.oldest
@@ -270,7 +261,7 @@ export class Sender {
       return undefined
     }
     const { transmissionsMax, persistGiveUpMs } = this.#tuning
-    if (this.#slots === 0) {
+    if (this.#window.isClosed) {
       if (now - this.#lastHeardAt >= persistGiveUpMs) return 'timeout'
     } else if (oldest.transmissions >= transmissionsMax) return 'timeout'
     const flight = this.#inFlight.bytes
@@ -290,7 +281,13 @@ export class Sender {
   }
 
   get nextTimeoutAt(): Instant {
-    return Math.min(this.#rtoAt, this.#probeAt, this.#persistAt, this.#burstAt, this.#nagleAt)
+    return Math.min(
+      this.#rtoAt,
+      this.#probeAt,
+      this.#burstAt,
+      this.#nagleAt,
+      this.#window.nextTimeoutAt,
+    )
   }
 
   /** The path changed: what was measured does not hold, and the oldest segment leaves at once. */
@@ -313,26 +310,13 @@ export class Sender {
     this.#buffer.clear()
     this.#inFlight.clear()
     this.#una = this.#next = this.#buffer.end
-    this.#rtoAt = this.#probeAt = this.#persistAt = this.#burstAt = this.#nagleAt = NEVER
-    this.#probeDue = this.#persistDue = this.#mustRetransmit = this.#hasRoomWaiter = false
+    this.#window.stop()
+    this.#rtoAt = this.#probeAt = this.#burstAt = this.#nagleAt = NEVER
+    this.#probeDue = this.#mustRetransmit = this.#hasRoomWaiter = false
   }
 
   #offsetOf(seq: number): number {
     return this.#una + serialDistance(seq, serialAdd(this.#first, this.#una))
-  }
-
-  /** RFC 9293 §3.10.7.4, as far as reordered packets go: an older segment does not shrink the window. */
-  #updateWindow(seq: number, slots: number, isNew: boolean): void {
-    const age = serialDistance(seq, this.#windowSeq)
-    if (!isNew && age < 0) return
-    if (!isNew && age === 0 && slots < this.#slots && this.#slots > 0 && slots > 0) return
-    this.#windowSeq = seq
-    this.#slots = slots
-    if (slots > 0) {
-      this.#persistAt = NEVER
-      this.#persistDue = false
-      this.#persistCount = 0
-    }
   }
 
   #handleSack(sack: Uint8Array, acked: number): void {
@@ -390,7 +374,7 @@ export class Sender {
     }
     const { segmentBytes, nagle, nagleMs } = this.#tuning
     const inFlight = this.#inFlight
-    if (this.#persistDue && inFlight.count === 0) return Math.min(left, PERSIST_BYTES)
+    if (this.#window.isProbeDue && inFlight.count === 0) return Math.min(left, PERSIST_BYTES)
     if (inFlight.count === 0 && now - this.#lastSentAt > this.#rtt.rtoMs && this.#next > 0)
       this.#congestion.handleIdle()
     if (inFlight.count >= this.#slotLimit) {
@@ -415,7 +399,7 @@ export class Sender {
 
   get #slotLimit(): number {
     const { legacyOutstandingMax, outstandingMax } = this.#tuning
-    return Math.min(this.#slots, this.peerIsModern ? outstandingMax : legacyOutstandingMax)
+    return Math.min(this.#window.slots, this.peerIsModern ? outstandingMax : legacyOutstandingMax)
   }
 
   #waitForBurst(): number {
@@ -424,7 +408,7 @@ export class Sender {
   }
 
   #sendNew(wanted: number, out: Uint8Array, at: number, now: Instant): number {
-    this.#persistDue = false
+    this.#window.handleProbeSent()
     this.#nagleAt = NEVER
     const offset = this.#next
     this.#buffer.copy(offset, wanted, out, at)
@@ -508,11 +492,8 @@ export class Sender {
   }
 
   #schedulePersist(now: Instant): void {
-    if (this.#slots > 0 || this.#inFlight.count > 0 || this.#buffer.end === this.#next) return
-    if (this.#persistAt !== NEVER || this.#persistDue) return
-    const { persistMs, persistMaxMs } = this.#tuning
-    this.#persistAt =
-      now + Math.min(persistMaxMs, persistMs * 2 ** Math.min(16, this.#persistCount))
+    const isBlocked = this.#window.isClosed && this.#inFlight.count === 0
+    if (isBlocked && this.#buffer.end > this.#next) this.#window.schedule(now)
   }
 }
 

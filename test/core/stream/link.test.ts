@@ -51,6 +51,7 @@ function transfer(options: LinkOptions): Outcome {
   let written = 0
   const data = bytes(options.size)
   const chunks: Uint8Array[] = []
+  let received = 0
   let nextReadAt = 0
   let ended = false
 
@@ -77,6 +78,7 @@ function transfer(options: LinkOptions): Outcome {
         const part = acceptor.read(now)
         if (part === undefined) break
         budget -= part.length
+        received += part.length
         chunks.push(part)
       }
       if (acceptor.ended && !ended) {
@@ -104,7 +106,7 @@ function transfer(options: LinkOptions): Outcome {
       const { to, packet } = wire.shift()!
       const p = decodePacket(packet)
       if (to === 'a') dialer.handleSegment(p.flags, p.seq, p.ack, p.window, p.payload, now)
-      else if (acceptor === undefined) {
+      else if (acceptor === undefined || (acceptor.state === 'CLOSED' && received === 0)) {
         if (p.flags === 1)
           acceptor = Connection.accept(
             { id: 2, local: B, remote: A, isn: 7000, now, tuning },
