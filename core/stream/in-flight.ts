@@ -144,7 +144,8 @@ export class InFlight {
       this.#delivered(segment)
       index++
     }
-    if (index > first && this.#at(first).isSacked) this.#at(first).sackedTo = index
+    if (index === first) return
+    this.#at(first).sackedTo = index
     if (index > this.#sackedEnd) this.#sackedEnd = index
   }
 
