@@ -76,10 +76,15 @@ export class TrustManager {
     return key === '' ? undefined : key
   }
 
-  /** @throws {UsageError} `ERR_INVALID_ARGUMENT` for a justification above 700 bytes. */
+  /**
+   * A trusted peer is asked too: it may have ended the trust while we were away. If it has not, it answers
+   * with an accept that changes nothing.
+   *
+   * @throws {UsageError} `ERR_INVALID_ARGUMENT` for a justification above 700 bytes.
+   */
   request(peerId: number, justification: string, unixSeconds: number): 'sent' | 'already_trusted' {
-    if (this.isTrusted(peerId)) return 'already_trusted'
     this.#send(peerId, 'handshake_request', justification, unixSeconds)
+    if (this.isTrusted(peerId)) return 'already_trusted'
     this.store.addOutgoing({ nodeId: peerId, sentAt: unixSeconds })
     this.#events.push({ type: 'changed' })
     return 'sent'

@@ -106,7 +106,7 @@ export class Tunnel {
     for (const session of [this.#current, this.#candidate])
       if (session?.hasPeerKey(frame.publicKey)) {
         if (frame.trailer !== undefined) session.suggestProfile(2)
-        this.#answerKnown(isResponse, (flags & KEY_EXCHANGE_FLAG.request) !== 0, session, now)
+        this.#answerKnown(isResponse, (flags & KEY_EXCHANGE_FLAG.request) !== 0, now)
         return 'known'
       }
     const shared = this.#localKeys.agree(frame.publicKey)
@@ -228,10 +228,14 @@ export class Tunnel {
     })
   }
 
-  #answerKnown(isResponse: boolean, isRequest: boolean, session: Session, now: Instant): void {
+  /**
+   * A known key again. Others announce it only while they have no keys of ours, or as an answer; a revoked
+   * peer of the reference does so in the middle of an exchange, so having heard of it lately says nothing.
+   */
+  #answerKnown(isResponse: boolean, isRequest: boolean, now: Instant): void {
     if (isResponse || now - this.#lastAnswerAt < ANSWER_INTERVAL_MS) return
-    const silent = session.openedAt === undefined || now - session.openedAt > RECOVERY_INTERVAL_MS
-    if (isRequest || silent) this.#due = 'response'
+    const weAsked = now - this.#lastRequestAt < CANDIDATE_TAKEOVER_MS
+    if (isRequest || !weAsked) this.#due = 'response'
   }
 
   #sealer(forProbe: boolean): Session | undefined {

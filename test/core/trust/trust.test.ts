@@ -115,6 +115,20 @@ describe('what a message may do', () => {
     ])
   })
 
+  it('a trusted peer is asked too: it may have ended the trust unheard', () => {
+    const manager = bob()
+    manager.handleMessage(message('handshake_request'), 1, alice.publicKey, NOW)
+    manager.approve(1, NOW)
+    drain(manager)
+    expect(manager.request(1, 'again', NOW)).toBe('already_trusted')
+    expect(drain(manager)).toMatchObject([{ type: 'send', peerId: 1, kind: 'handshake_request' }])
+    const record = manager.store.getTrusted(1)
+    expect(manager.handleMessage(message('handshake_accept'), 1, alice.publicKey, NOW)).toBe(
+      'ignored',
+    )
+    expect(manager.store.getTrusted(1)).toEqual(record)
+  })
+
   it('crossing requests make trust on both sides', () => {
     const manager = bob()
     manager.request(1, 'me too', NOW)
