@@ -58,6 +58,9 @@ export const POLL_BYTES_MAX: number = 192 * 1024
 export const CONSENTS_MAX = 4096
 /** Nodes that one node may have given consent to by resolving them; the oldest is forgotten. */
 export const RESOLVE_CONSENTS_MAX = 1024
+/** How long who ended trust may still resolve the peer, to tell it; above the cap the oldest may not. */
+export const FAREWELL_MS = 10_000
+export const FAREWELLS_MAX = 4096
 
 /** A beacon is listed for this long after it registered (spec/04 §11). */
 export const BEACON_LIFETIME_MS = 60_000

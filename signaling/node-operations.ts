@@ -83,8 +83,10 @@ const resolve: Operation = (desk, request) => {
   const requester = desk.authenticate(request, requesterId, resolveChallenge(requesterId, targetId))
   if (requester instanceof Refusal) return requester.reply
   const target = desk.nodes.live(targetId)
-  if (target === undefined || !desk.mayResolve(requesterId, target)) return hidden(targetId)
-  if (targetId !== requesterId) desk.trust.addConsent(requesterId, targetId, 'resolved')
+  if (target === undefined) return hidden(targetId)
+  if (desk.mayResolve(requesterId, target)) {
+    if (targetId !== requesterId) desk.trust.addConsent(requesterId, targetId, 'resolved')
+  } else if (!desk.farewells.has(requesterId, targetId, request.now.at)) return hidden(targetId)
   return { type: 'resolve_ok', node_id: targetId, real_addr: target.endpoint }
 }
 

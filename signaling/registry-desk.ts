@@ -7,6 +7,7 @@ import type { CryptoProvider } from '../core/crypto/provider.ts'
 import type { Instant } from '../core/machine.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
 import { BeaconDirectory } from './beacon-directory.ts'
+import { Farewells } from './farewells.ts'
 import { HandshakeInbox } from './handshake-inbox.ts'
 import {
   BAD_SIGNATURE_COST,
@@ -74,6 +75,7 @@ export class RegistryDesk {
   readonly limits: RegistryLimits
   readonly nodes: NodeTable
   readonly trust: TrustTable
+  readonly farewells: Farewells = new Farewells()
   readonly inbox: HandshakeInbox
   readonly beacons: BeaconDirectory
   readonly registrations: TokenBuckets<string>

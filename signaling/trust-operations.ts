@@ -28,6 +28,9 @@ const revokeTrust: Operation = (desk, request) => {
   const peerId = nodeIdField(request.message, 'peer_id')
   const node = desk.authenticate(request, nodeId, revokeTrustChallenge(nodeId, peerId))
   if (node instanceof Refusal) return node.reply
+  const peer = desk.nodes.live(peerId)
+  if (peer !== undefined && desk.mayResolve(nodeId, peer))
+    desk.farewells.add(nodeId, peerId, request.now.at)
   desk.trust.removeConsent(nodeId, peerId)
   if (!desk.trust.removePair(nodeId, peerId))
     return refuse(`no trust pair between ${nodeId} and ${peerId}`)

@@ -57,6 +57,28 @@ describe('resolve', () => {
     expect(b.toward('resolve', a).type).toBe('resolve_ok')
   })
 
+  it('works for 10 s for the one who ended trust, who has yet to tell the other', () => {
+    const { bench, a, b } = pair()
+    a.toward('report_trust', b)
+    b.toward('report_trust', a)
+    b.toward('revoke_trust', a)
+    bench.pass(9999)
+    expect(b.toward('resolve', a).type).toBe('resolve_ok')
+    expect(a.toward('resolve', b)).toEqual(refused())
+    bench.pass(1)
+    expect(b.toward('resolve', a)).toEqual(refused())
+    // The farewell was no consent to be resolved.
+    a.toward('report_trust', b)
+    expect(a.toward('resolve', b)).toEqual(refused())
+  })
+
+  it('is not opened by ending trust that opened nothing', () => {
+    const { a, b } = pair()
+    a.toward('report_trust', b)
+    a.toward('revoke_trust', b)
+    expect(a.toward('resolve', b)).toEqual(refused())
+  })
+
   it('works for both after a relayed handshake was accepted', () => {
     const { a, b } = pair()
     a.toward('request_handshake', b, { justification: 'hi' })
