@@ -5,15 +5,12 @@ export { nobleCrypto } from './crypto/noble.ts'
 export type { Aead, CryptoProvider, KeyPair } from './crypto/provider.ts'
 export * from './errors.ts'
 export { Identity } from './identity/identity.ts'
+export { formatIp, ipBytes } from './ip.ts'
 export type { Endpoint, Instant, Machine } from './machine.ts'
-export { formatEndpoint, sameEndpoint } from './machine.ts'
+export { formatEndpoint, parseEndpoint, sameEndpoint } from './machine.ts'
+export type { NodeMachineEvent } from './node/events.ts'
 export { TRANSMIT_BUFFER_BYTES, type Transmit } from './node/frame-writer.ts'
-export {
-  DATAGRAM_PAYLOAD_MAX,
-  NodeMachine,
-  type NodeMachineEvent,
-  parseEndpoint,
-} from './node/node-machine.ts'
+export { DATAGRAM_PAYLOAD_MAX, NodeMachine } from './node/node-machine.ts'
 export type { NodeMachineOptions } from './node/options.ts'
 export { Peer } from './node/peer.ts'
 export { Stream } from './node/stream.ts'

@@ -3,6 +3,8 @@
  * drain. After any mutation, drain until nothing is left, then arm one timer for `pollTimeout()`.
  */
 
+import { formatIp, ipBytes } from './ip.ts'
+
 /** Milliseconds on a monotonic clock with an arbitrary zero. */
 export type Instant = number
 
@@ -26,6 +28,15 @@ export function sameEndpoint(a: Endpoint | undefined, b: Endpoint | undefined): 
 /** `address:port`, IPv6 as `[address]:port`. */
 export function formatEndpoint({ address, port }: Endpoint): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** `ip:port` or `[ip]:port` with a numeric IP and a port of 1..65535; IPv4-mapped IPv6 becomes IPv4. */
+export function parseEndpoint(text: string): Endpoint | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
+  const bytes = match === null ? undefined : ipBytes(match[1] ?? match[2]!)
+  const port = Number(match?.[3])
+  if (bytes === undefined || port < 1 || port > 0xffff) return undefined
+  return { address: formatIp(bytes), port }
 }
 
 /** A machine without datagrams of its own. Early, late and repeated `handleTimeout` calls are harmless. */

@@ -1,7 +1,7 @@
 /** How members of a request are read: coercion, keys, signatures, endpoints (spec/04 §5, §8). */
 import { fromBase64, toBase64, toHex } from '../core/bytes.ts'
+import { ipBytes } from '../core/ip.ts'
 import { type Endpoint, formatEndpoint } from '../core/machine.ts'
-import { ipBytes } from '../core/wire/beacon-message.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
 
 /** Node or beacon id: a JSON number of 0 to 2^32-1, truncated toward zero; 0 for anything else. */

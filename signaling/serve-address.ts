@@ -1,7 +1,7 @@
 /** Listen addresses as flags give them, and IP addresses as sockets report them. */
 import { UsageError } from '../core/errors.ts'
+import { formatIp, ipBytes } from '../core/ip.ts'
 import type { Endpoint } from '../core/machine.ts'
-import { formatIp, ipBytes } from '../core/wire/beacon-message.ts'
 
 export interface ListenAddress {
   /** `undefined`: every address of this machine. */

@@ -20,6 +20,8 @@ export interface OutboxPacket {
   readonly profile?: KeyProfile
 }
 
+/** A peer without streams and without a word is forgotten after this. */
+export const PEER_IDLE_MS = 600_000
 /** Packets that wait for keys; the newest is refused when full (spec/01 §7.3). */
 const OUTBOX_UNKEYED_MAX = 64
 const OUTBOX_KEYED_MAX = 1024

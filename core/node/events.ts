@@ -1,0 +1,44 @@
+/** What a node machine tells: work for the driver, answers to calls, and news for people. */
+import type { PilotError } from '../errors.ts'
+import type { Address, SocketAddress } from '../wire/address.ts'
+import type { RegistryMessage } from '../wire/registry-message.ts'
+import type { Stream } from './stream.ts'
+import type { TrustOutcome } from './trust-exchange.ts'
+
+export type NodeMachineEvent =
+  // The driver's: the byte stream to the registry
+  | { readonly type: 'registry-connect' }
+  | { readonly type: 'registry-disconnect' }
+  | { readonly type: 'registry-send'; readonly bytes: Uint8Array }
+  // Answers, by the id that the call returned
+  | { readonly type: 'registry-reply'; readonly id: number; readonly reply: RegistryMessage }
+  | { readonly type: 'registry-failed'; readonly id: number; readonly error: PilotError }
+  | { readonly type: 'pong'; readonly id: number; readonly rttMs: number }
+  | { readonly type: 'ping-failed'; readonly id: number; readonly error: PilotError }
+  | { readonly type: 'trust-outcome'; readonly id: number; readonly outcome: TrustOutcome }
+  // Arrivals: an established stream of a port listened on, a datagram
+  | { readonly type: 'incoming'; readonly stream: Stream }
+  | {
+      readonly type: 'datagram'
+      readonly source: SocketAddress
+      readonly destinationPort: number
+      readonly data: Uint8Array
+    }
+  // News
+  | { readonly type: 'registered'; readonly address: Address }
+  | { readonly type: 'registration-refused'; readonly reason: string }
+  | { readonly type: 'hostname-refused'; readonly hostname: string; readonly reason: string }
+  | { readonly type: 'registry-lost'; readonly reason: string }
+  | { readonly type: 'peer-keyed'; readonly nodeId: number }
+  | { readonly type: 'peer-key-mismatch'; readonly nodeId: number }
+  | {
+      readonly type: 'path-changed'
+      readonly nodeId: number
+      readonly path: 'direct' | 'relay' | 'none'
+    }
+  /** The trust store changed: write it to disk. */
+  | { readonly type: 'trust-changed' }
+  | { readonly type: 'trust-request'; readonly nodeId: number; readonly justification: string }
+  | { readonly type: 'trust-established'; readonly nodeId: number; readonly mutual: boolean }
+  | { readonly type: 'trust-rejected'; readonly nodeId: number; readonly reason: string }
+  | { readonly type: 'trust-revoked'; readonly nodeId: number }

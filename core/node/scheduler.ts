@@ -1,0 +1,172 @@
+/**
+ * What is due: peers with something to send, streams with news, and one heap of timers for both. After
+ * anything that may have changed a stream or a peer, `touchStream` or `touchPeer` puts it where it belongs.
+ */
+import type { Instant } from '../machine.ts'
+import type { PortTable } from '../port/port-table.ts'
+import { TimerHeap } from '../timer-heap.ts'
+import type { NodeContext } from './context.ts'
+import { PEER_IDLE_MS, type Peer } from './peer.ts'
+import type { Stream } from './stream.ts'
+
+export class Scheduler {
+  readonly #context: NodeContext
+  readonly #ports: PortTable
+  readonly #timers = new TimerHeap<Stream | Peer>()
+  readonly #readyPeers: Peer[] = []
+  readonly #news: Stream[] = []
+  readonly #trustNews: Stream[] = []
+  #streams = 0
+
+  constructor(context: NodeContext, ports: PortTable) {
+    this.#context = context
+    this.#ports = ports
+  }
+
+  /** Streams there are, TIME_WAIT included. */
+  get streams(): number {
+    return this.#streams
+  }
+  get timers(): number {
+    return this.#timers.size
+  }
+  get earliest(): Instant | undefined {
+    return this.#timers.earliest()
+  }
+  get hasTrustNews(): boolean {
+    return this.#trustNews.length > 0
+  }
+
+  popDue(now: Instant): Stream | Peer | undefined {
+    return this.#timers.popDue(now)
+  }
+
+  addStream(stream: Stream): void {
+    stream.peer.streams.set(stream.key, stream)
+    this.#streams++
+    this.touchStream(stream)
+  }
+
+  touchStream(stream: Stream): void {
+    const { connection, peer } = stream
+    const hasNews = collectNews(stream)
+    if (connection.wantsTransmit && !stream.isReady) {
+      stream.isReady = true
+      peer.ready.push(stream)
+    }
+    if (peer.ready.length > 0) this.queuePeer(peer)
+    if (connection.state === 'CLOSED' && !connection.wantsTransmit) this.#removeStream(stream)
+    else this.#timers.set(stream, connection.pollTimeout())
+    if (hasNews) this.#notify(stream)
+  }
+
+  /** The next stream with news for the application. */
+  pollStream(): Stream | undefined {
+    return take(this.#news)
+  }
+
+  /** The next stream of the node's own trust messages with news. */
+  pollTrustStream(): Stream | undefined {
+    return take(this.#trustNews)
+  }
+
+  touchPeer(peer: Peer, now: Instant): void {
+    if (peer.wantsKeys) peer.tunnel.want(now)
+    else peer.tunnel.unwant()
+    peer.tunnel.handleTimeout(now)
+    this.queuePeer(peer)
+    this.armPeer(peer)
+  }
+
+  /** Packets of the peer go another way now: people are told, and streams do not wait for timers. */
+  pathChanged(peer: Peer, now: Instant): void {
+    this.#context.emit({ type: 'path-changed', nodeId: peer.id, path: peer.paths.kind })
+    for (const stream of [...peer.streams.values()]) {
+      stream.connection.handlePathChange(now)
+      this.touchStream(stream)
+    }
+  }
+
+  queuePeer(peer: Peer): void {
+    const hasWork =
+      (peer.tunnel.wantsTransmit && !peer.isPlaintext) ||
+      (peer.canTransmit && (peer.hasOutbox || peer.ready.length > 0))
+    if (!hasWork || peer.isReady) return
+    peer.isReady = true
+    this.#readyPeers.push(peer)
+  }
+
+  get readyPeer(): Peer | undefined {
+    return this.#readyPeers[0]
+  }
+
+  /** The first ready peer has had its turn: a peer with a full window does not hold up the others. */
+  rotate(): void {
+    const peer = this.#readyPeers.length > 1 ? this.#readyPeers.shift() : undefined
+    if (peer !== undefined) this.#readyPeers.push(peer)
+  }
+
+  /** The first ready peer has nothing that can leave now. */
+  retire(): void {
+    const peer = this.#readyPeers.shift()
+    if (peer === undefined) return
+    peer.isReady = false
+    this.armPeer(peer)
+  }
+
+  armPeer(peer: Peer): void {
+    this.#timers.set(peer, peer.tunnel.pollTimeout())
+    this.#timers.set(peer, peer.paths.pollTimeout())
+    this.#timers.set(peer, peer.nudgeAt)
+    this.#timers.set(peer, peer.lastUseAt + PEER_IDLE_MS + 1)
+  }
+
+  forgetPeer(peer: Peer): void {
+    this.#timers.delete(peer)
+    const index = this.#readyPeers.indexOf(peer)
+    if (index >= 0) this.#readyPeers.splice(index, 1)
+    peer.isReady = false
+  }
+
+  #removeStream(stream: Stream): void {
+    if (stream.peer.streams.get(stream.key) !== stream) return
+    stream.peer.streams.delete(stream.key)
+    this.#streams--
+    this.#timers.delete(stream)
+    if (stream.isInbound) this.#ports.countConnection(stream.connection.local.port, -1)
+  }
+
+  #notify(stream: Stream): void {
+    if (stream.owner !== 'application') {
+      if (!stream.isNotified) this.#trustNews.push(stream)
+      stream.isNotified = true
+      return
+    }
+    if (stream.news.isConnected && stream.isInbound) {
+      stream.news.isConnected = false
+      this.#context.emit({ type: 'incoming', stream })
+    }
+    if (!stream.isNotified) this.#news.push(stream)
+    stream.isNotified = true
+  }
+}
+
+function take(queue: Stream[]): Stream | undefined {
+  const stream = queue.shift()
+  if (stream !== undefined) stream.isNotified = false
+  return stream
+}
+
+/** Moves what the connection says into the stream's news; true when there was anything. */
+function collectNews({ connection, news }: Stream): boolean {
+  let hasNews = false
+  for (let event = connection.pollEvent(); event !== undefined; event = connection.pollEvent()) {
+    hasNews = true
+    if (event === 'connected') news.isConnected = true
+    else if (event === 'readable') news.isReadable = true
+    else if (event === 'writable') news.isWritable = true
+    else if (event === 'ended') news.isEnded = true
+    else news.isClosed = true
+  }
+  return hasNews
+}

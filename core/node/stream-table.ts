@@ -1,0 +1,60 @@
+/** The streams of a node over all its peers: limits, ids, search. */
+import type { Instant } from '../machine.ts'
+import type { PortTable } from '../port/port-table.ts'
+import type { ConnectionOptions } from '../stream/connection.ts'
+import type { SocketAddress } from '../wire/address.ts'
+import type { NodeContext } from './context.ts'
+import type { PeerTable } from './peer-table.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Stream } from './stream.ts'
+
+export class StreamTable {
+  readonly #context: NodeContext
+  readonly #ports: PortTable
+  readonly #peers: PeerTable
+  readonly #scheduler: Scheduler
+  #nextId = 1
+
+  constructor(context: NodeContext, ports: PortTable, peers: PeerTable, scheduler: Scheduler) {
+    this.#context = context
+    this.#ports = ports
+    this.#peers = peers
+    this.#scheduler = scheduler
+  }
+
+  *all(): IterableIterator<Stream> {
+    for (const peer of this.#peers.all.values()) yield* peer.streams.values()
+  }
+
+  find(id: number): Stream | undefined {
+    for (const stream of this.all()) if (stream.connection.id === id) return stream
+    return undefined
+  }
+
+  /** Streams that are not in TIME_WAIT. */
+  get live(): number {
+    let live = 0
+    for (const { connection } of this.all()) if (connection.state !== 'TIME_WAIT') live++
+    return live
+  }
+
+  /** Another inbound stream would keep the limits (spec/03 §2.2); TIME_WAIT does not count. */
+  hasRoomOn(port: number): boolean {
+    const { maxConnectionsPerPort = 1024 } = this.#context.options
+    return this.#ports.connections(port) < maxConnectionsPerPort && this.hasRoom
+  }
+
+  get hasRoom(): boolean {
+    const { maxConnections = 4096 } = this.#context.options
+    // Told apart only when it matters. Those in TIME_WAIT hold little, but not nothing: they count half.
+    const { streams } = this.#scheduler
+    return streams < maxConnections || (streams < 2 * maxConnections && this.live < maxConnections)
+  }
+
+  connectionOptions(local: SocketAddress, remote: SocketAddress, now: Instant): ConnectionOptions {
+    const { tuning } = this.#context.options
+    const isn = this.#context.randomIsn()
+    const options = { id: this.#nextId++, local, remote, isn, now }
+    return tuning === undefined ? options : { ...options, tuning }
+  }
+}
