@@ -53,14 +53,20 @@ export class PacketReceiver {
 
   #handleSegment(peer: Peer, reader: PacketReader, now: Instant): void {
     const { flags } = reader
-    const stream = peer.streams.get(streamKey(reader.destinationPort, reader.sourcePort))
+    let stream = peer.streams.get(streamKey(reader.destinationPort, reader.sourcePort))
+    const isSyn = (flags & FLAG.SYN) !== 0 && (flags & FLAG.ACK) === 0
+    if (isSyn && stream?.connection.isSupersededBy(reader.seq, now) === true) {
+      // The peer restarted and dials from a port of its former life (spec/03 §6).
+      stream.connection.abort('reset', now)
+      this.#parts.scheduler.touchStream(stream)
+      stream = undefined
+    }
     if (stream !== undefined) {
       const { seq, ack, window, payload } = reader
       stream.connection.handleSegment(flags, seq, ack, window, payload, now)
       this.#parts.scheduler.touchStream(stream)
-    } else if ((flags & FLAG.SYN) !== 0) {
-      if ((flags & FLAG.ACK) === 0) this.#handleSyn(peer, reader, now)
-    } else if ((flags & (FLAG.RST | FLAG.FIN)) === 0) this.#refuse(peer, reader, now)
+    } else if (isSyn) this.#handleSyn(peer, reader, now)
+    else if ((flags & (FLAG.SYN | FLAG.RST | FLAG.FIN)) === 0) this.#refuse(peer, reader, now)
   }
 
   #handleSyn(peer: Peer, reader: PacketReader, now: Instant): void {
