@@ -618,6 +618,12 @@ export class NodeMachine {
         return this.#context.drop(event.reason)
       case 'poll':
         return this.#registration.poll(now)
+      case 'trust-revoked': {
+        // That we dialed it, if only to tell it, is no invitation any more.
+        const peer = this.#peers.get(event.nodeId)
+        if (peer !== undefined) peer.dialedAt = Number.NEGATIVE_INFINITY
+        return this.#context.emit(event)
+      }
       default:
         this.#context.emit(event)
     }

@@ -61,7 +61,7 @@ export class PeerTable {
     if (peer.tunnel.isKeyed) this.#context.spendKeys()
     for (const stream of [...peer.streams.values()]) {
       stream.connection.abort('reset', now)
-      this.#scheduler.touchStream(stream)
+      this.#scheduler.forgetStream(stream)
     }
     this.#scheduler.forgetPeer(peer)
     this.#peers.delete(peer.id)

@@ -128,6 +128,12 @@ export class Scheduler {
     peer.isReady = false
   }
 
+  /** A stream of a peer that is being forgotten: what it still wanted to send has nowhere to go. */
+  forgetStream(stream: Stream): void {
+    this.touchStream(stream)
+    this.#removeStream(stream)
+  }
+
   #removeStream(stream: Stream): void {
     if (stream.peer.streams.get(stream.key) !== stream) return
     stream.peer.streams.delete(stream.key)

@@ -18,6 +18,8 @@ import type { Stream } from './stream.ts'
 
 /** A delivery that takes longer goes through the registry instead. */
 const DELIVERY_MS = 8000
+/** A request not delivered by then goes through the registry as well: private references drop ours silently. */
+const RELAY_BESIDE_MS = 1500
 /** An inbound stream that has not brought its message by then is cut. */
 const INBOUND_MS = 10_000
 /** How often a message that waits for its sender's key is looked at again. */
@@ -62,6 +64,8 @@ interface Delivery {
   readonly requestId: number | undefined
   stream: Stream | undefined
   deadline: Instant | undefined
+  /** When a request is relayed beside its stream. */
+  relayAt: Instant | undefined
   /** The registry was asked to relay it. */
   isRelayed: boolean
 }
@@ -125,6 +129,7 @@ export class TrustExchange {
     if (delivery === undefined) return
     delivery.stream = stream
     delivery.deadline = now + DELIVERY_MS
+    if (delivery.kind === 'handshake_request') delivery.relayAt = now + RELAY_BESIDE_MS
     stream.connection.write(message, now)
     stream.connection.close(now)
   }
@@ -160,6 +165,7 @@ export class TrustExchange {
 
   #relay(token: number, delivery: Delivery): void {
     delivery.isRelayed = true
+    delivery.relayAt = undefined
     const { peerId, text } = delivery
     this.#events.push({ type: 'registry', token, op: 'request', peerId, accept: false, text })
   }
@@ -188,7 +194,8 @@ export class TrustExchange {
   handleTimeout(now: Instant): void {
     this.#lastNow = now
     for (const [token, delivery] of this.#deliveries) {
-      const { stream, deadline } = delivery
+      const { stream, deadline, relayAt } = delivery
+      if (relayAt !== undefined && now >= relayAt) this.#relay(token, delivery)
       if (stream === undefined || deadline === undefined || now < deadline) continue
       this.#events.push({ type: 'close-stream', stream, isAbort: true })
       this.handleUndelivered(token)
@@ -202,8 +209,10 @@ export class TrustExchange {
 
   pollTimeout(): Instant | undefined {
     let at: Instant | undefined
-    for (const { deadline } of this.#deliveries.values())
-      if (deadline !== undefined && (at === undefined || deadline < at)) at = deadline
+    for (const { deadline, relayAt } of this.#deliveries.values()) {
+      const due = relayAt ?? deadline
+      if (due !== undefined && (at === undefined || due < at)) at = due
+    }
     for (const { deadline, message } of this.#inbound.values()) {
       const due = message === undefined ? deadline : Math.min(deadline, this.#lastNow + KEY_WAIT_MS)
       if (at === undefined || due < at) at = due
@@ -307,6 +316,7 @@ export class TrustExchange {
             requestId,
             stream: undefined,
             deadline: undefined,
+            relayAt: undefined,
             isRelayed: false,
           })
           this.#events.push({ type: 'dial', peerId, token, message })

@@ -251,6 +251,52 @@ describe('private nodes', () => {
     expect(again.connection.state).toBe('CLOSED')
   })
 
+  it('let nobody in whose trust they ended, though they dialed it and it has not heard', () => {
+    const { world, a, b } = story(13, { latencyMs: 10 }, false)
+    a.machine.requestTrust(b.machine.nodeId, '', world.now)
+    b.machine.requestTrust(a.machine.nodeId, '', world.now)
+    world.touch(a)
+    world.touch(b)
+    const isMutual = (): boolean =>
+      a.machine.trust.isTrusted(b.machine.nodeId) && b.machine.trust.isTrusted(a.machine.nodeId)
+    world.check(() => expect(world.runUntilTrue(isMutual, world.now + 20_000)).toBe(true))
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    expectEcho(world, b, a.machine.nodeId, 100, 5000)
+    const before = b.events.filter((event) => event.type === 'incoming').length
+    expect(before).toBeGreaterThan(0)
+    a.handleDatagram = () => {}
+    b.machine.revokeTrust(a.machine.nodeId, world.now)
+    world.touch(b)
+    world.runUntil(world.now + 100)
+    a.machine.dial({ network: 0, node: b.machine.nodeId }, ECHO, world.now)
+    world.touch(a)
+    world.runUntil(world.now + 20_000)
+    expect(b.events.filter((event) => event.type === 'incoming')).toHaveLength(before)
+  })
+
+  it('are asked through the registry after 1.5 s when a private reference drops the direct request', () => {
+    const { world, a, b } = story(14, { latencyMs: 10 }, false)
+    a.machine.requestTrust(b.machine.nodeId, '', world.now)
+    b.machine.requestTrust(a.machine.nodeId, '', world.now)
+    world.touch(a)
+    world.touch(b)
+    const isMutual = (): boolean =>
+      a.machine.trust.isTrusted(b.machine.nodeId) && b.machine.trust.isTrusted(a.machine.nodeId)
+    world.check(() => expect(world.runUntilTrue(isMutual, world.now + 20_000)).toBe(true))
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
+    // b forgets a without a word, and from now on hears nothing but the registry.
+    b.machine.trust.store.removeTrusted(a.machine.nodeId)
+    b.handleDatagram = () => {}
+    const asked = world.now
+    a.machine.trust.store.removeTrusted(b.machine.nodeId)
+    a.machine.requestTrust(b.machine.nodeId, '', world.now)
+    world.touch(a)
+    const outcome = () => a.events.findLast((event) => event.type === 'trust-outcome')
+    const isRelayed = (): boolean => outcome()?.outcome === 'relayed'
+    world.check(() => expect(world.runUntilTrue(isRelayed, world.now + 5000)).toBe(true))
+    expect(world.now - asked).toBeLessThan(2000)
+  })
+
   it('that ask each other at the same time are trusted without a question', () => {
     const { world, a, b } = story(12, { latencyMs: 30 }, false)
     a.machine.requestTrust(b.machine.nodeId, '', world.now)
