@@ -1,52 +1,89 @@
-/** Token buckets: one, and one per key with a cap on keys. */
+/** Token buckets, one per key: a burst that refills at a steady rate. */
 import type { Instant } from './machine.ts'
 
-export class TokenBucket {
-  readonly #perSecond: number
-  readonly #burst: number
-  #tokens: number
-  #at: Instant
+/** Keys remembered by default. */
+export const RATE_KEYS_MAX = 100_000
 
-  constructor(perSecond: number, burst: number, now: Instant) {
-    this.#perSecond = perSecond
+interface Bucket {
+  tokens: number
+  at: Instant
+}
+
+export interface TokenBucketsOptions {
+  readonly burst: number
+  readonly perSecond: number
+  /** Keys remembered; the oldest bucket is forgotten beyond it. Default `RATE_KEYS_MAX`. */
+  readonly keysMax?: number
+}
+
+export class TokenBuckets<Key extends string | number> {
+  readonly #buckets = new Map<Key, Bucket>()
+  readonly #burst: number
+  readonly #perMs: number
+  readonly #keysMax: number
+
+  constructor({ burst, perSecond, keysMax = RATE_KEYS_MAX }: TokenBucketsOptions) {
     this.#burst = burst
-    this.#tokens = burst
-    this.#at = now
+    this.#perMs = perSecond / 1000
+    this.#keysMax = keysMax
   }
 
-  /** Takes a token if there is one. */
-  take(now: Instant): boolean {
-    if (now > this.#at) {
-      this.#tokens = Math.min(
-        this.#burst,
-        this.#tokens + ((now - this.#at) / 1000) * this.#perSecond,
-      )
-      this.#at = now
-    }
-    if (this.#tokens < 1) return false
-    this.#tokens -= 1
+  get size(): number {
+    return this.#buckets.size
+  }
+
+  /** Takes one token; false when there is none. */
+  take(key: Key, now: Instant): boolean {
+    const bucket = this.#bucket(key, now)
+    if (bucket.tokens < 1) return false
+    bucket.tokens -= 1
     return true
+  }
+
+  /** Takes up to `cost` tokens, however few are there. */
+  charge(key: Key, cost: number, now: Instant): void {
+    const bucket = this.#bucket(key, now)
+    bucket.tokens = Math.max(0, bucket.tokens - cost)
+  }
+
+  /** Forgets the buckets that are full again: they say nothing that a new one would not. */
+  sweep(now: Instant): void {
+    for (const [key, bucket] of this.#buckets)
+      if (this.#refilled(bucket, now) >= this.#burst) this.#buckets.delete(key)
+  }
+
+  #bucket(key: Key, now: Instant): Bucket {
+    const known = this.#buckets.get(key)
+    if (known !== undefined) {
+      known.tokens = this.#refilled(known, now)
+      known.at = now
+      return known
+    }
+    if (this.#buckets.size >= this.#keysMax)
+      for (const oldest of this.#buckets.keys()) {
+        this.#buckets.delete(oldest)
+        break
+      }
+    const bucket = { tokens: this.#burst, at: now }
+    this.#buckets.set(key, bucket)
+    return bucket
+  }
+
+  #refilled(bucket: Bucket, now: Instant): number {
+    return Math.min(this.#burst, bucket.tokens + Math.max(0, now - bucket.at) * this.#perMs)
   }
 }
 
-/** A bucket per key; the key used least recently gives way when there are too many. */
-export class KeyedTokenBuckets<K> {
-  readonly #perSecond: number
-  readonly #burst: number
-  readonly #maxKeys: number
-  readonly #buckets = new Map<K, TokenBucket>()
+/** One bucket. */
+export class TokenBucket {
+  readonly #buckets: TokenBuckets<number>
 
-  constructor(perSecond: number, burst: number, maxKeys: number) {
-    this.#perSecond = perSecond
-    this.#burst = burst
-    this.#maxKeys = maxKeys
+  constructor(options: TokenBucketsOptions) {
+    this.#buckets = new TokenBuckets(options)
   }
 
-  take(key: K, now: Instant): boolean {
-    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#perSecond, this.#burst, now)
-    this.#buckets.delete(key)
-    this.#buckets.set(key, bucket)
-    if (this.#buckets.size > this.#maxKeys) this.#buckets.delete(this.#buckets.keys().next().value!)
-    return bucket.take(now)
+  /** Takes one token; false when there is none. */
+  take(now: Instant): boolean {
+    return this.#buckets.take(0, now)
   }
 }

@@ -6,6 +6,7 @@
 import { viewOf } from '../core/bytes.ts'
 import { WireError } from '../core/errors.ts'
 import { type Endpoint, type Instant, sameEndpoint } from '../core/machine.ts'
+import { TokenBuckets } from '../core/rate-limit.ts'
 import {
   BEACON_TYPE,
   decodeBeaconMessage,
@@ -23,7 +24,6 @@ import {
   SWEEP_INTERVAL_MS,
 } from './limits.ts'
 import { rateKey } from './request-fields.ts'
-import { TokenBuckets } from './token-buckets.ts'
 
 export interface BeaconOptions {
   /** Own id in gossip; 0 stands alone. Default 0. */

@@ -33,8 +33,6 @@ export const BAD_SIGNATURE_COST = 10
 /** Deregistrations per node: burst and refill per second (spec/04 §22 W5). */
 export const DEREGISTER_BURST = 5
 export const DEREGISTER_PER_SECOND = 0.1
-/** Sources or nodes with a rate bucket; beyond it the least recently made one is forgotten. */
-export const RATE_KEYS_MAX = 100_000
 
 /** A node not seen for this long is removed (spec/04 §14). */
 export const STALE_AFTER_MS = 180_000

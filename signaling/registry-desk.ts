@@ -5,6 +5,7 @@
 import { utf8 } from '../core/bytes.ts'
 import type { CryptoProvider } from '../core/crypto/provider.ts'
 import type { Instant } from '../core/machine.ts'
+import { TokenBuckets } from '../core/rate-limit.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
 import { BeaconDirectory } from './beacon-directory.ts'
 import { Farewells } from './farewells.ts'
@@ -20,7 +21,6 @@ import { type NodeRecord, NodeTable } from './node-table.ts'
 import type { RegistryConnection } from './registry-connection.ts'
 import type { RegistryStore } from './registry-store.ts'
 import { parseSignature, stringField } from './request-fields.ts'
-import { TokenBuckets } from './token-buckets.ts'
 import { TrustTable } from './trust-table.ts'
 
 /** The two clocks: monotonic for lifetimes, wall clock for what answers and inboxes say. */

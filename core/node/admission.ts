@@ -1,6 +1,6 @@
 /** Who may do what, and how often. Default deny for strangers; every door has a rate (spec/03 §D.6). */
 import type { Instant } from '../machine.ts'
-import { KeyedTokenBuckets, TokenBucket } from '../rate-limit.ts'
+import { TokenBucket, TokenBuckets } from '../rate-limit.ts'
 import type { NodeContext } from './context.ts'
 import type { Peer } from './peer.ts'
 import type { TrustExchange } from './trust-exchange.ts'
@@ -29,13 +29,16 @@ export class Admission {
   readonly #pongs = buckets<number>(PONGS_PER_PEER)
 
   constructor(context: NodeContext, trust: TrustExchange, isPublic: () => boolean) {
-    const { now, synRateLimit = 100 } = context.options
+    const { synRateLimit = 100 } = context.options
     this.#trust = trust
     this.#isPublic = isPublic
-    this.#recoveries = new TokenBucket(RECOVERIES_PER_SECOND, RECOVERIES_PER_SECOND, now)
-    this.#lookups = new TokenBucket(LOOKUPS_PER_SECOND, LOOKUPS_PER_SECOND, now)
-    this.#resets = new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND, now)
-    this.#strangers = new TokenBucket(synRateLimit, synRateLimit, now)
+    this.#recoveries = new TokenBucket({
+      perSecond: RECOVERIES_PER_SECOND,
+      burst: RECOVERIES_PER_SECOND,
+    })
+    this.#lookups = new TokenBucket({ perSecond: LOOKUPS_PER_SECOND, burst: LOOKUPS_PER_SECOND })
+    this.#resets = new TokenBucket({ perSecond: RESETS_PER_SECOND, burst: RESETS_PER_SECOND })
+    this.#strangers = new TokenBucket({ perSecond: synRateLimit, burst: synRateLimit })
   }
 
   /** May open streams to us, send datagrams and ping. */
@@ -67,6 +70,6 @@ export class Admission {
   }
 }
 
-function buckets<K>(perSecond: number): KeyedTokenBuckets<K> {
-  return new KeyedTokenBuckets<K>(perSecond, perSecond, KEYS_MAX)
+function buckets<Key extends string | number>(perSecond: number): TokenBuckets<Key> {
+  return new TokenBuckets({ perSecond, burst: perSecond, keysMax: KEYS_MAX })
 }

@@ -68,12 +68,12 @@ export class EventBroker {
   }
 
   /** A connection opened. False when there are too many: close it. */
-  add(id: number, now: Instant): boolean {
+  add(id: number): boolean {
     const { connectionsMax, publicationsPerSecond, publicationsBurst } = this.#options
     if (this.#clients.size >= connectionsMax || this.#clients.has(id)) return false
     this.#clients.set(id, {
       decoder: new EventDecoder(),
-      bucket: new TokenBucket(publicationsPerSecond, publicationsBurst, now),
+      bucket: new TokenBucket({ perSecond: publicationsPerSecond, burst: publicationsBurst }),
       topic: undefined,
       queue: [],
       head: 0,

@@ -1,6 +1,6 @@
 /** Rates, scores and beacons (spec/04 §22 W11, W12, W17). */
 import { describe, expect, it } from 'vitest'
-import { TokenBuckets } from '../../signaling/token-buckets.ts'
+import { TokenBuckets } from '../../core/rate-limit.ts'
 import { RegistryBench, refused } from './registry-bench.ts'
 
 describe('rates (W17)', () => {

@@ -15,7 +15,7 @@ export class EventStreamService {
 
   serve(connection: PilotConnection): void {
     const { id } = connection
-    if (!this.broker.add(id, this.#now())) {
+    if (!this.broker.add(id)) {
       connection.reset()
       return
     }

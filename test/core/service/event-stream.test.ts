@@ -135,7 +135,7 @@ describe('decoder', () => {
 
 describe('broker', () => {
   const subscribe = (broker: EventBroker, id: number, topic: string): void => {
-    broker.add(id, 0)
+    broker.add(id)
     broker.handleData(id, encodeEvent(topic, NONE), 0)
   }
 
@@ -178,7 +178,7 @@ describe('broker', () => {
 
   it('drops a connection that does not speak the protocol', () => {
     const broker = new EventBroker()
-    broker.add(1, 0)
+    broker.add(1)
     broker.handleData(1, hex('ffff'), 0)
     expect(broker.pollDropped()).toEqual({ id: 1, reason: 'malformed' })
     broker.handleData(1, hex('ffff'), 0)
@@ -198,7 +198,7 @@ describe('broker', () => {
 
   it('refuses more connections than its limit', () => {
     const broker = new EventBroker({ connectionsMax: 1 })
-    expect([broker.add(1, 0), broker.add(2, 0), broker.add(1, 0)]).toEqual([true, false, false])
+    expect([broker.add(1), broker.add(2), broker.add(1)]).toEqual([true, false, false])
   })
 
   it('keeps nothing of connections that left', () => {
