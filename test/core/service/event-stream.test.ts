@@ -77,7 +77,7 @@ describe('eventstream.json', () => {
     for (const step of one.steps) {
       if (!ids.has(step.conn)) {
         ids.set(step.conn, ids.size + 1)
-        expect(broker.add(ids.get(step.conn)!, 0)).toBe(true)
+        expect(broker.add(ids.get(step.conn)!)).toBe(true)
       }
       const id = ids.get(step.conn)!
       if (step.close === true) {
