@@ -66,7 +66,7 @@ export class PacketReceiver {
       stream.connection.handleSegment(flags, seq, ack, window, payload, now)
       this.#parts.scheduler.touchStream(stream)
     } else if (isSyn) this.#handleSyn(peer, reader, now)
-    else if ((flags & (FLAG.SYN | FLAG.RST | FLAG.FIN)) === 0) this.#refuse(peer, reader, now)
+    else if (flags === FLAG.ACK) this.#refuse(peer, reader, now)
   }
 
   #handleSyn(peer: Peer, reader: PacketReader, now: Instant): void {
