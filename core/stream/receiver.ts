@@ -267,16 +267,18 @@ export class Receiver {
       this.#sackNow = this.#buffer.rangeCount > 0
       return
     }
-    const { ackEverySegments, ackDelayMs, shortAckDelayMs, stalledAckDelayMs } = this.#tuning
+    const tuning = this.#tuning
+    const { peerIsModern } = this
     this.#pending++
-    if (!this.peerIsModern && this.#buffer.free < WINDOW_SLOT_BYTES)
-      this.#ackAt = Math.min(this.#ackAt, now + stalledAckDelayMs)
-    else if (this.#pending >= ackEverySegments) this.#ackNow = true
+    if (!peerIsModern && this.#buffer.free < WINDOW_SLOT_BYTES)
+      this.#ackAt = Math.min(this.#ackAt, now + tuning.stalledAckDelayMs)
+    else if (this.#pending >= (peerIsModern ? tuning.stretchAckSegments : tuning.ackEverySegments))
+      this.#ackNow = true
     else {
       // A reference always sends by Nagle: whatever it cut short waits for this ACK, and its segments may
       // be 4096 bytes, so that length alone does not tell (spec/03 §4.2).
-      const isShort = length < SHORT_SEGMENT_BYTES || !this.peerIsModern
-      const delay = isShort ? shortAckDelayMs : ackDelayMs
+      const isShort = length < SHORT_SEGMENT_BYTES || !peerIsModern
+      const delay = isShort ? tuning.shortAckDelayMs : tuning.stretchAckDelayMs
       this.#ackAt = Math.min(this.#ackAt, now + delay)
     }
   }

@@ -19,9 +19,11 @@ export interface ConnectionTuning {
   readonly nagle: boolean
   readonly nagleMs: number
 
-  /** A pure ACK follows this many segments, or `ackDelayMs` after the first (spec/03 §4.1). */
+  /** A pure ACK follows this many segments of a reference, or `shortAckDelayMs` after the first (spec/03 §4.1). */
   readonly ackEverySegments: number
-  readonly ackDelayMs: number
+  /** The same toward our own kind, which counts bytes and not ACKs (compare RFC 9000 §13.2.2). */
+  readonly stretchAckSegments: number
+  readonly stretchAckDelayMs: number
   /**
    * ACK delay after a segment no sender would cut that short in the middle of a write (below 1024
    * bytes), and after any of a reference's: long enough for a reply to carry the ACK, short enough to end a Nagle sender's wait.
@@ -92,7 +94,8 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   nagle: false,
   nagleMs: 40,
   ackEverySegments: 2,
-  ackDelayMs: 40,
+  stretchAckSegments: 8,
+  stretchAckDelayMs: 5,
   shortAckDelayMs: 2,
   stalledAckDelayMs: 150,
   rtoInitialMs: 1000,

@@ -27,10 +27,15 @@ describe('acknowledging', () => {
     expect(shown(c, 11)).toEqual(['ACK 1001 ack 8193'])
   })
 
-  it('acknowledges one full segment after 40 ms', () => {
+  it('acknowledges our own kind every eight segments, or after 5 ms', () => {
     const c = established()
-    c.handleSegment(ACK, 1, 1001, 600, bytes(4096), 10) // 600 slots: one of our kind
-    expect(run(c, 10, 100)).toEqual([[50, 'ACK 1001 ack 4097']])
+    for (let i = 0; i < 8; i++) {
+      expect(shown(c, 10)).toEqual([])
+      c.handleSegment(ACK, 1 + i * 1152, 1001, 600, bytes(1152), 10) // 600 slots: one of our kind
+    }
+    expect(shown(c, 10)).toEqual(['ACK 1001 ack 9217'])
+    c.handleSegment(ACK, 9217, 1001, 600, bytes(1152), 20)
+    expect(run(c, 20, 100)).toEqual([[25, 'ACK 1001 ack 10369']])
   })
 
   it('acknowledges any segment of a reference after 2 ms: it sends by Nagle, and cuts where it likes', () => {
@@ -165,7 +170,8 @@ describe('the window', () => {
     )
     c.handleSegment(ACK, 1, 1001, MODERN, bytes(4096), 10)
     c.handleSegment(ACK, 4097, 1001, MODERN, bytes(4096), 10)
-    expect(window(c, 10)).toBe(0)
+    c.handleTimeout(15)
+    expect(window(c, 15)).toBe(0)
   })
 
   it('holds what a peer sends beyond it up to the reserve, and drops the rest without an ACK', () => {
