@@ -68,6 +68,28 @@ export class PathSelector {
     this.#hasRelay = hasRelay
   }
 
+  /** A path made for this peer, e.g. a data channel: used as soon as it has answered, while no other does. */
+  handleOffered(endpoint: Endpoint, now: Instant): void {
+    this.#addCandidate(endpoint)
+    if (this.#isProven) return
+    if (!this.#probes.includes(endpoint)) this.#probes.push(endpoint)
+    this.#schedule(now + FAST_PROBE_MS)
+  }
+
+  /** A path is closed for good: packets take another at once. */
+  handleWithdrawn(endpoint: Endpoint, now: Instant): void {
+    this.#candidates = this.#candidates.filter((candidate) => !sameEndpoint(candidate, endpoint))
+    this.#probes = this.#probes.filter(
+      (probe) => probe === 'relay' || !sameEndpoint(probe, endpoint),
+    )
+    if (!sameEndpoint(endpoint, this.#endpoint)) return
+    this.#isProven = false
+    this.#unansweredSince = undefined
+    this.#endpoint = this.#candidates[0]
+    this.#relayedSince = now
+    this.#schedule(now + FAST_PROBE_MS)
+  }
+
   /** The registry is being asked for endpoints. */
   handleResolving(now: Instant): void {
     this.#resolvingUntil = now + DIRECT_HEAD_START_MS

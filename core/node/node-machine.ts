@@ -204,6 +204,25 @@ export class NodeMachine {
     }
   }
 
+  /** A path to a peer has been made, e.g. a data channel whose datagrams come from `endpoint`. */
+  offerPath(nodeId: number, endpoint: Endpoint, now: Instant): void {
+    const peer = this.#peers.get(nodeId)
+    if (peer === undefined) return
+    peer.paths.handleOffered(endpoint, now)
+    this.#prober.probeWanted(peer, now)
+    this.#scheduler.touchPeer(peer, now)
+  }
+
+  /** That path is closed. */
+  withdrawPath(nodeId: number, endpoint: Endpoint, now: Instant): void {
+    const peer = this.#peers.get(nodeId)
+    if (peer === undefined) return
+    const before = peer.paths.kind
+    peer.paths.handleWithdrawn(endpoint, now)
+    if (peer.paths.kind !== before) this.#scheduler.pathChanged(peer, now)
+    this.#scheduler.touchPeer(peer, now)
+  }
+
   // Output
 
   /** Earliest moment at which `handleTimeout` has something to do. */

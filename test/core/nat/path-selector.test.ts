@@ -129,9 +129,52 @@ describe('a direct path', () => {
   })
 })
 
+describe('a path made for a peer', () => {
+  const channel: Endpoint = { address: 'channel', port: 1 }
+
+  it('is probed at once while relayed, used when it answers, and left when it closes', () => {
+    const paths = new PathSelector(true)
+    paths.handleAuthenticated('relay', 0)
+    paths.handleTimeout(0)
+    probes(paths)
+    paths.handleOffered(channel, 100)
+    expect(probes(paths)).toEqual([channel])
+    expect(paths.route(100)).toBe('relay')
+    paths.handleProbeAnswer(channel, 110)
+    expect(paths.route(110)).toBe('direct')
+    expect(paths.endpoint).toBe(channel)
+    paths.handleWithdrawn(channel, 5000)
+    expect(paths.route(5000)).toBe('relay')
+    expect(run(paths, 20_000)).not.toContain(channel)
+  })
+
+  it('does not displace a path that works', () => {
+    const paths = new PathSelector(true)
+    paths.handleAuthenticated(home, 0)
+    paths.handleOffered(channel, 10)
+    expect(probes(paths)).toEqual([])
+    expect(paths.endpoint).toBe(home)
+    paths.handleWithdrawn(channel, 20)
+    expect(paths.endpoint).toBe(home)
+  })
+})
+
 it('never asks for a timeout in the past, whatever happens', () => {
   const step = fc.record({
-    what: fc.constantFrom('sent', 'home', 'moved', 'relay', 'answer', 'resolved', 'key', 'doubt'),
+    what: fc.constantFrom(
+      ...[
+        'sent',
+        'home',
+        'moved',
+        'relay',
+        'answer',
+        'resolved',
+        'key',
+        'doubt',
+        'offered',
+        'gone',
+      ],
+    ),
     after: fc.nat(4000),
   })
   fc.assert(
@@ -148,6 +191,8 @@ it('never asks for a timeout in the past, whatever happens', () => {
         else if (what === 'resolved') paths.handleResolved([moved], now)
         else if (what === 'key') paths.handleKeyExchange(moved, now)
         else if (what === 'doubt') paths.doubt(now)
+        else if (what === 'offered') paths.handleOffered(moved, now)
+        else if (what === 'gone') paths.handleWithdrawn(moved, now)
         paths.handleTimeout(now)
         probes(paths)
         const at = paths.pollTimeout()
