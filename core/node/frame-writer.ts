@@ -90,9 +90,11 @@ export class FrameWriter {
     const frame = peer.tunnel.pollKeyExchange(now)
     if (frame === undefined) return undefined
     peer.keyExchangeVia = undefined
-    if (via !== undefined) return this.writeFrameVia(peer.id, via, frame, buffer)
+    if (via !== undefined && (via !== 'relay' || peer.paths.endpoint === undefined))
+      return this.writeFrameVia(peer.id, via, frame, buffer)
     buffer.set(frame, FRAME_AT)
-    const route = peer.paths.keyExchangeRoute(now)
+    // G1 takes key exchanges only the way the first one came, yet sends its own the other way (spec/01 §12 a).
+    const route = via === 'relay' ? 'both' : peer.paths.keyExchangeRoute(now)
     return this.#route(peer, route, buffer, FRAME_AT, FRAME_AT + frame.length)
   }
 

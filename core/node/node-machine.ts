@@ -637,15 +637,21 @@ export class NodeMachine {
         return this.#context.drop(event.reason)
       case 'poll':
         return this.#registration.poll(now)
-      case 'trust-revoked': {
-        // That we dialed it, if only to tell it, is no invitation any more.
-        const peer = this.#peers.get(event.nodeId)
-        if (peer !== undefined) peer.dialedAt = Number.NEGATIVE_INFINITY
+      case 'trust-revoked':
+        this.#shutOut(event.nodeId, now)
         return this.#context.emit(event)
-      }
       default:
         this.#context.emit(event)
     }
+  }
+
+  /** Trust in a node ended: its streams end, and that we dialed it, if only to tell it, invites it no more. */
+  #shutOut(nodeId: number, now: Instant): void {
+    const peer = this.#peers.get(nodeId)
+    if (peer === undefined) return
+    peer.dialedAt = Number.NEGATIVE_INFINITY
+    for (const stream of [...peer.streams.values()])
+      if (stream.owner === 'application') this.resetStream(stream, now)
   }
 
   #dialTrust(peerId: number, token: number, message: Uint8Array, now: Instant): void {

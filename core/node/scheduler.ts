@@ -49,7 +49,7 @@ export class Scheduler {
 
   touchStream(stream: Stream): void {
     const { connection, peer } = stream
-    const hasNews = collectNews(stream)
+    const hasNews = collectNews(stream) || isNewlyDelivered(stream)
     if (connection.wantsTransmit && !stream.isReady) {
       stream.isReady = true
       peer.ready.push(stream)
@@ -161,6 +161,14 @@ function take(queue: Stream[]): Stream | undefined {
   const stream = queue.shift()
   if (stream !== undefined) stream.isNotified = false
   return stream
+}
+
+/** A trust message of ours was acknowledged: told once, for its end of stream may never be. */
+function isNewlyDelivered(stream: Stream): boolean {
+  const { connection, owner } = stream
+  if (owner !== 'trust-outbound' || stream.isHandled) return false
+  stream.isHandled = connection.state !== 'SYN_SENT' && connection.isDrained
+  return stream.isHandled
 }
 
 /** Moves what the connection says into the stream's news; true when there was anything. */

@@ -37,7 +37,7 @@ export class Stream implements Timed {
     isEnded: false,
     isClosed: false,
   }
-  /** A trust message was taken from it: later news do not matter. */
+  /** Its trust message was taken from it, or acknowledged: later news do not matter. */
   isHandled = false
   /** A reason the connection itself does not know, e.g. that the registry would not resolve the peer. */
   error: PilotError | undefined

@@ -22,6 +22,8 @@ const DELIVERY_MS = 8000
 const RELAY_BESIDE_MS = 1500
 /** An inbound stream that has not brought its message by then is cut. */
 const INBOUND_MS = 10_000
+/** After a revocation the tunnel stays for so long: acknowledgements of it may still travel. */
+const DROP_MS = 1000
 /** How often a message that waits for its sender's key is looked at again. */
 const KEY_WAIT_MS = 100
 const INBOUND_MAX = 256
@@ -82,6 +84,8 @@ export class TrustExchange {
   #manager: TrustManager | undefined
   readonly #deliveries = new Map<number, Delivery>()
   readonly #inbound = new Map<Stream, Inbound>()
+  /** When the tunnels of peers go with whom trust has ended. */
+  readonly #drops = new Map<number, Instant>()
   #nextToken = 1
   #nextRequestId = 1
   /** The request whose `send` event is being passed on. */
@@ -93,6 +97,7 @@ export class TrustExchange {
     this.#manager = manager
     this.#deliveries.clear()
     this.#inbound.clear()
+    this.#drops.clear()
   }
 
   get isReady(): boolean {
@@ -172,6 +177,7 @@ export class TrustExchange {
 
   /** Something happened to a stream of ours. */
   handleNews(stream: Stream, now: Instant, unixSeconds: number): void {
+    this.#lastNow = now
     if (stream.owner === 'trust-inbound') this.#handleInbound(stream, now, unixSeconds)
     else
       for (const [token, delivery] of this.#deliveries)
@@ -200,6 +206,7 @@ export class TrustExchange {
       this.#events.push({ type: 'close-stream', stream, isAbort: true })
       this.handleUndelivered(token)
     }
+    for (const [peerId, at] of this.#drops) if (now >= at) this.#drop(peerId)
     for (const inbound of this.#inbound.values()) {
       if (now >= inbound.deadline) this.#endInbound(inbound, true)
       else if (inbound.message !== undefined)
@@ -213,6 +220,7 @@ export class TrustExchange {
       const due = relayAt ?? deadline
       if (due !== undefined && (at === undefined || due < at)) at = due
     }
+    for (const due of this.#drops.values()) if (at === undefined || due < at) at = due
     for (const { deadline, message } of this.#inbound.values()) {
       const due = message === undefined ? deadline : Math.min(deadline, this.#lastNow + KEY_WAIT_MS)
       if (at === undefined || due < at) at = due
@@ -244,7 +252,16 @@ export class TrustExchange {
       this.#events.push({ type: 'trust-outcome', id: delivery.requestId, outcome })
     // The tunnel carried the revocation; now it may go.
     if (delivery.kind === 'handshake_revoke')
-      this.#events.push({ type: 'drop-tunnel', peerId: delivery.peerId })
+      this.#drops.set(delivery.peerId, this.#lastNow + DROP_MS)
+  }
+
+  /** Not so when people have made up: what is under way between them would be lost. */
+  #drop(peerId: number): void {
+    this.#drops.delete(peerId)
+    if (this.isTrusted(peerId)) return
+    for (const delivery of this.#deliveries.values()) if (delivery.peerId === peerId) return
+    for (const { stream } of this.#inbound.values()) if (stream.peer.id === peerId) return
+    this.#events.push({ type: 'drop-tunnel', peerId })
   }
 
   #handleInbound(stream: Stream, now: Instant, unixSeconds: number): void {
@@ -330,8 +347,10 @@ export class TrustExchange {
           this.#tellRegistry('respond', event.peerId, event.accept)
           break
         case 'lookup':
-        case 'drop-tunnel':
           this.#events.push(event)
+          break
+        case 'drop-tunnel':
+          this.#drops.set(event.peerId, this.#lastNow + DROP_MS)
           break
         case 'changed':
           this.#events.push({ type: 'trust-changed' })

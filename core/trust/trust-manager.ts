@@ -19,6 +19,8 @@ import type { PendingRecord, TrustedRecord, TrustStore } from './trust-store.ts'
 /** Clock skew allowed (spec/03 §D.2). */
 const AGE_MAX_SECONDS = 300
 const FUTURE_MAX_SECONDS = 30
+/** How far our own timestamps may run ahead of the clock. */
+const AHEAD_MAX_SECONDS = 15
 /** Newest timestamps remembered, per peer and type. */
 const SEEN_MAX = 8192
 
@@ -59,6 +61,8 @@ export class TrustManager {
   readonly store: TrustStore
   readonly #options: TrustManagerOptions
   readonly #seen = new Map<string, number>()
+  /** Timestamp of the last message, by peer. */
+  readonly #stamped = new Map<number, number>()
   #events: TrustEvent[] = []
 
   constructor(options: TrustManagerOptions) {
@@ -132,7 +136,7 @@ export class TrustManager {
     if (!verifyHandshakeMessage(crypto, message, nodeId, peerKey)) return 'invalid'
     const seenKey = `${peerId}:${message.type}`
     if (message.timestamp <= (this.#seen.get(seenKey) ?? -1)) return 'ignored'
-    this.#remember(seenKey, message.timestamp)
+    remember(this.#seen, seenKey, message.timestamp)
     const key = toBase64(peerKey)
     switch (message.type) {
       case 'handshake_request':
@@ -248,11 +252,20 @@ export class TrustManager {
 
   #send(peerId: number, kind: HandshakeType, text: string, unixSeconds: number): void {
     const { identity, nodeId } = this.#options
-    const content = { type: kind, text, timestamp: unixSeconds }
+    const content = { type: kind, text, timestamp: this.#stamp(peerId, unixSeconds) }
     const message = encodeHandshakeMessage(
       createHandshakeMessage(identity, nodeId, peerId, content),
     )
     this.#events.push({ type: 'send', peerId, kind, message, text })
+  }
+
+  /** Two messages of one second would be taken for a replay (spec/03 §D.7): the later one runs ahead. */
+  #stamp(peerId: number, unixSeconds: number): number {
+    const last = this.#stamped.get(peerId) ?? 0
+    const next = last >= unixSeconds ? last + 1 : unixSeconds
+    const stamp = Math.min(next, unixSeconds + AHEAD_MAX_SECONDS)
+    remember(this.#stamped, peerId, stamp)
+    return stamp
   }
 
   #pendingOf(peerId: number): PendingRecord {
@@ -261,14 +274,15 @@ export class TrustManager {
       throw new SecurityError('ERR_NOT_PENDING', `no trust request of node ${peerId} is waiting`)
     return pending
   }
+}
 
-  #remember(key: string, timestamp: number): void {
-    this.#seen.delete(key)
-    this.#seen.set(key, timestamp)
-    for (const oldest of this.#seen.keys()) {
-      if (this.#seen.size <= SEEN_MAX) return
-      this.#seen.delete(oldest)
-    }
+/** Puts the entry last and drops the oldest above the cap. */
+function remember<K>(map: Map<K, number>, key: K, value: number): void {
+  map.delete(key)
+  map.set(key, value)
+  for (const oldest of map.keys()) {
+    if (map.size <= SEEN_MAX) return
+    map.delete(oldest)
   }
 }
 

@@ -11,7 +11,7 @@ import { type KeyProfile, type OpenResult, Session } from './session.ts'
 
 /** Waits between key exchange requests while something wants to be sent; the last one repeats. */
 const RETRY_MS = [500, 1000, 2000, 4000] as const
-/** A request or an unasked announcement under a known key is answered at most this often. */
+/** An announcement of a known key is answered at most this often. */
 const ANSWER_INTERVAL_MS = 1000
 /** Recovery: how often an undecryptable frame of this peer is answered with a request. */
 const RECOVERY_INTERVAL_MS = 3000
@@ -106,7 +106,7 @@ export class Tunnel {
     for (const session of [this.#current, this.#candidate])
       if (session?.hasPeerKey(frame.publicKey)) {
         if (frame.trailer !== undefined) session.suggestProfile(2)
-        this.#answerKnown(isResponse, (flags & KEY_EXCHANGE_FLAG.request) !== 0, now)
+        this.#answerKnown(isResponse, now)
         return 'known'
       }
     const shared = this.#localKeys.agree(frame.publicKey)
@@ -229,13 +229,12 @@ export class Tunnel {
   }
 
   /**
-   * A known key again. Others announce it only while they have no keys of ours, or as an answer; a revoked
-   * peer of the reference does so in the middle of an exchange, so having heard of it lately says nothing.
+   * A known key again, no answer to us: others announce it only while they have no keys of ours. A peer of
+   * the reference that ended trust does so in the middle of everything, so neither having heard of it lately
+   * nor having asked it says that it is well.
    */
-  #answerKnown(isResponse: boolean, isRequest: boolean, now: Instant): void {
-    if (isResponse || now - this.#lastAnswerAt < ANSWER_INTERVAL_MS) return
-    const weAsked = now - this.#lastRequestAt < CANDIDATE_TAKEOVER_MS
-    if (isRequest || !weAsked) this.#due = 'response'
+  #answerKnown(isResponse: boolean, now: Instant): void {
+    if (!isResponse && now - this.#lastAnswerAt >= ANSWER_INTERVAL_MS) this.#due = 'response'
   }
 
   #sealer(forProbe: boolean): Session | undefined {

@@ -262,16 +262,48 @@ describe('private nodes', () => {
     world.check(() => expect(world.runUntilTrue(isMutual, world.now + 20_000)).toBe(true))
     expectEcho(world, a, b.machine.nodeId, 100, 5000)
     expectEcho(world, b, a.machine.nodeId, 100, 5000)
-    const before = b.events.filter((event) => event.type === 'incoming').length
-    expect(before).toBeGreaterThan(0)
+    const handle = a.handleDatagram
     a.handleDatagram = () => {}
     b.machine.revokeTrust(a.machine.nodeId, world.now)
     world.touch(b)
-    world.runUntil(world.now + 100)
-    a.machine.dial({ network: 0, node: b.machine.nodeId }, ECHO, world.now)
+    world.runUntil(world.now + 50)
+    expect(a.machine.trust.isTrusted(b.machine.nodeId)).toBe(true)
+    a.handleDatagram = handle
+    const stream = a.machine.dial({ network: 0, node: b.machine.nodeId }, ECHO, world.now)
     world.touch(a)
+    world.runUntilTrue(() => stream.connection.state !== 'SYN_SENT', world.now + 20_000)
+    expect(stream.connection.state).toBe('CLOSED')
     world.runUntil(world.now + 20_000)
-    expect(b.events.filter((event) => event.type === 'incoming')).toHaveLength(before)
+  })
+
+  it('end with the streams between them, and may ask again at once', () => {
+    const { world, a, b } = story(15, { latencyMs: 10 }, false)
+    const id = b.machine.nodeId
+    const meet = (): void => {
+      a.machine.requestTrust(id, '', world.now)
+      b.machine.requestTrust(a.machine.nodeId, '', world.now)
+      world.touch(a)
+      world.touch(b)
+      const isMutual = (): boolean =>
+        a.machine.trust.isTrusted(id) && b.machine.trust.isTrusted(a.machine.nodeId)
+      world.check(() => expect(world.runUntilTrue(isMutual, world.now + 5000)).toBe(true))
+    }
+    meet()
+    for (let i = 0; i < 5; i++) {
+      const stream = a.machine.dial({ network: 0, node: id }, ECHO, world.now)
+      world.touch(a)
+      const { connection } = stream
+      world.runUntilTrue(() => connection.state === 'ESTABLISHED', world.now + 5000)
+      expect(connection.state).toBe('ESTABLISHED')
+      const [from, to] = i % 2 === 0 ? [b, a] : [a, b]
+      from.machine.revokeTrust(to.machine.nodeId, world.now)
+      world.touch(from)
+      const isOver = (): boolean => !to.machine.trust.isTrusted(from.machine.nodeId)
+      world.check(() => expect(world.runUntilTrue(isOver, world.now + 500)).toBe(true))
+      world.runUntil(world.now + 50)
+      expect(connection.state).toBe('CLOSED')
+      meet()
+    }
   })
 
   it('are asked through the registry after 1.5 s when a private reference drops the direct request', () => {

@@ -204,6 +204,21 @@ describe('what a message may do', () => {
     expect(manager.handleMessage(revoke, 1, alice.publicKey, NOW)).toBe('ignored')
   })
 
+  it('messages of one second have different times, at most 15 s ahead', () => {
+    const manager = bob()
+    const times: number[] = []
+    for (let i = 0; i < 20; i++) {
+      manager.request(1, 'again', NOW)
+      const sent = drain(manager).find((event) => event.type === 'send')
+      times.push(decodeHandshakeMessage(sent!.message).timestamp)
+    }
+    expect(times.slice(0, 16)).toEqual(Array.from({ length: 16 }, (_, i) => NOW + i))
+    expect(times.at(-1)).toBe(NOW + 15)
+    manager.request(3, 'another node', NOW)
+    const other = drain(manager).find((event) => event.type === 'send')
+    expect(decodeHandshakeMessage(other!.message).timestamp).toBe(NOW)
+  })
+
   it('control characters of strangers do not reach a terminal', () => {
     const manager = bob()
     manager.handlePolledRequest(1, 'a\u001b[2Jb\u202ec', NOW)
