@@ -1,7 +1,7 @@
 /**
  * The beacon (spec/02) as a machine: tells nodes their public endpoint, introduces them for hole punching,
- * relays frames and gossips with peer beacons. Nothing it sends is larger than what it was sent, but for
- * the 3 to 15 bytes of an endpoint.
+ * relays frames, to nodes on WebSockets too, gossips with peer beacons and answers STUN. Nothing it sends
+ * is larger than what it was sent, but for the bytes of an endpoint: 3 to 15, with STUN 12 or 24.
  */
 import { viewOf } from '../core/bytes.ts'
 import { WireError } from '../core/errors.ts'
@@ -15,15 +15,20 @@ import {
 } from '../core/wire/beacon-message.ts'
 import { BeaconGossip } from './beacon-gossip.ts'
 import { type BeaconNode, BeaconNodes, type RegisteredAt } from './beacon-nodes.ts'
+import type { CompatConnection, CompatRelay } from './compat-relay.ts'
 import {
   BEACON_QUEUE_MAX,
   type BeaconLimits,
   DEFAULT_BEACON_LIMITS,
   GOSSIP_IDS_MAX,
   GOSSIP_INTERVAL_MS,
+  STUN_BURST,
+  STUN_PER_SECOND,
   SWEEP_INTERVAL_MS,
 } from './limits.ts'
+import { relayDeliver } from './relay-deliver.ts'
 import { rateKey } from './request-fields.ts'
+import { answerStun, STUN_FIRST_BYTE } from './stun.ts'
 
 export interface BeaconOptions {
   /** Own id in gossip; 0 stands alone. Default 0. */
@@ -33,6 +38,8 @@ export interface BeaconOptions {
   readonly limits?: Partial<BeaconLimits>
   /** The registry's view, when it runs in the same process. */
   readonly registeredAt?: RegisteredAt
+  /** The WebSockets of nodes without UDP; the beacon owns it from here on. Default none. */
+  readonly compat?: CompatRelay
 }
 
 export interface BeaconTransmit {
@@ -44,6 +51,7 @@ export interface BeaconTransmit {
 export interface BeaconCounters {
   discovers: number
   punches: number
+  stunBindings: number
   relayedFrames: number
   relayedBytes: number
   /** Dropped datagrams by reason. */
@@ -65,9 +73,12 @@ export class Beacon {
   readonly #gossip: BeaconGossip
   readonly #discovers: TokenBuckets<string>
   readonly #punches: TokenBuckets<string>
+  readonly #stuns = new TokenBuckets<string>({ burst: STUN_BURST, perSecond: STUN_PER_SECOND })
+  readonly #compat: CompatRelay | undefined
   readonly counters: BeaconCounters = {
     discovers: 0,
     punches: 0,
+    stunBindings: 0,
     relayedFrames: 0,
     relayedBytes: 0,
     drops: {
@@ -92,6 +103,7 @@ export class Beacon {
     const limits = this.#limits
     this.#nodes = new BeaconNodes(limits, options.registeredAt ?? (() => undefined))
     this.#gossip = new BeaconGossip(options.peers ?? [])
+    this.#compat = options.compat
     this.#discovers = new TokenBuckets({
       burst: limits.discoverBurst,
       perSecond: limits.discoversPerSecond,
@@ -130,9 +142,17 @@ export class Beacon {
       case BEACON_TYPE.sync:
         this.#sync(datagram, from, now)
         break
+      case STUN_FIRST_BYTE:
+        this.#stun(datagram, from, now)
+        break
       default:
         this.counters.drops.unknownType++
     }
+  }
+
+  /** A binary message on a WebSocket (spec/09); the bytes become the beacon's. */
+  handleCompatMessage(connection: CompatConnection, message: Uint8Array, now: Instant): void {
+    if (this.#compat?.takeRelay(connection, message, now) === true) this.#forward(message, true)
   }
 
   handleTimeout(now: Instant): void {
@@ -141,7 +161,9 @@ export class Beacon {
       this.#nodes.sweep(now)
       this.#discovers.sweep(now)
       this.#punches.sweep(now)
+      this.#stuns.sweep(now)
     }
+    this.#compat?.handleTimeout(now)
     if (now >= this.#gossipAt) {
       this.#gossipAt = now + GOSSIP_INTERVAL_MS
       this.#gossip.sweep(now)
@@ -150,7 +172,8 @@ export class Beacon {
   }
 
   pollTimeout(): Instant {
-    return this.#gossip.peers.length === 0 ? this.#sweepAt : Math.min(this.#sweepAt, this.#gossipAt)
+    const at = Math.min(this.#sweepAt, this.#compat?.pollTimeout() ?? this.#sweepAt)
+    return this.#gossip.peers.length === 0 ? at : Math.min(at, this.#gossipAt)
   }
 
   pollTransmit(): BeaconTransmit | undefined {
@@ -171,9 +194,8 @@ export class Beacon {
   }
 
   /**
-   * Own nodes first, then the peer that announced the node (spec/02 §2.5). Deviation: only from an endpoint
-   * at which the claimed sender is registered, or from a peer beacon; what a peer sent goes no further than
-   * to an own node.
+   * Deviation (spec/02 §2.5): only from an endpoint at which the claimed sender is registered, or from a
+   * peer beacon.
    */
   #relay(datagram: Uint8Array, from: Endpoint, now: Instant): void {
     const { counters } = this
@@ -192,7 +214,24 @@ export class Beacon {
       counters.drops.rateLimited++
       return
     }
-    const destinationId = view.getUint32(5)
+    this.#forward(datagram, isOwn)
+  }
+
+  /**
+   * Where the destination is looked for, in this order: on a WebSocket here, at an endpoint here, at the peer
+   * that announced it (spec/09). Deviation: what a peer sent goes no further than to an own node.
+   */
+  #forward(datagram: Uint8Array, isOwn: boolean): void {
+    const { counters } = this
+    const frameBytes = datagram.length - RELAY_OVERHEAD_BYTES
+    const destinationId = viewOf(datagram).getUint32(5)
+    const channel = this.#compat?.find(destinationId)
+    if (channel !== undefined) {
+      if (this.#compat?.deliver(channel, datagram) !== true) return
+      counters.relayedFrames++
+      counters.relayedBytes += frameBytes
+      return
+    }
     const destination = this.#nodes.get(destinationId)
     const to = destination?.endpoint ?? (isOwn ? this.#gossip.find(destinationId) : undefined)
     if (to === undefined) {
@@ -200,17 +239,12 @@ export class Beacon {
       return
     }
     counters.relayedFrames++
-    counters.relayedBytes += datagram.length - RELAY_OVERHEAD_BYTES
+    counters.relayedBytes += frameBytes
     if (destination === undefined) this.#send(to, datagram)
     else if (destination.isExtended) {
       datagram[0] = BEACON_TYPE.relayDeliverDest
       this.#send(to, datagram)
-    } else {
-      // In place: type(1) sender(4) ends where the frame begins, at byte 9.
-      datagram.copyWithin(5, 1, 5)
-      datagram[4] = BEACON_TYPE.relayDeliver
-      this.#send(to, datagram.subarray(4))
-    }
+    } else this.#send(to, relayDeliver(datagram))
   }
 
   #discover(datagram: Uint8Array, from: Endpoint, now: Instant): void {
@@ -239,7 +273,9 @@ export class Beacon {
       this.counters.drops.notAllowed++
       return
     }
-    const target = this.#nodes.get(message.targetId)
+    // A node on a WebSocket cannot be punched to, whatever endpoint it had before.
+    const isRelayOnly = this.#compat?.find(message.targetId) !== undefined
+    const target = isRelayOnly ? undefined : this.#nodes.get(message.targetId)
     if (target === undefined) {
       this.counters.drops.destinationUnknown++
       return
@@ -248,6 +284,20 @@ export class Beacon {
     const { endpoint } = target
     this.#send(from, encodeBeaconMessage({ type: 'punch-command', endpoint }))
     this.#send(endpoint, encodeBeaconMessage({ type: 'punch-command', endpoint: from }))
+  }
+
+  #stun(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+    if (!this.#stuns.take(rateKey(from.address), now)) {
+      this.counters.drops.rateLimited++
+      return
+    }
+    const answer = answerStun(datagram, from)
+    if (answer === undefined) {
+      this.counters.drops.malformed++
+      return
+    }
+    this.counters.stunBindings++
+    this.#send(from, answer)
   }
 
   #sync(datagram: Uint8Array, from: Endpoint, now: Instant): void {
@@ -263,11 +313,11 @@ export class Beacon {
   #sendGossip(): void {
     const { peers } = this.#gossip
     if (peers.length === 0) return
-    const skip = Math.max(0, this.#nodes.size - GOSSIP_IDS_MAX)
+    const nodeIds = [...new Set([...this.#nodes.ids(), ...(this.#compat?.ids() ?? [])])]
     const datagram = encodeBeaconMessage({
       type: 'sync',
       beaconId: this.#beaconId,
-      nodeIds: [...this.#nodes.ids()].slice(skip),
+      nodeIds: nodeIds.slice(-GOSSIP_IDS_MAX),
     })
     for (const peer of peers) this.#send(peer, datagram)
   }

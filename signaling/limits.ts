@@ -124,3 +124,42 @@ export const IDLE_MS = 300_000
 export const FRAME_MS = 30_000
 /** Unread answers of one connection: above it no more requests are read. */
 export const UNSENT_BYTES_MAX: number = 1024 * 1024
+
+export interface CompatLimits {
+  /** WebSockets in all (spec/09) and per source IP; beyond it 503 at the upgrade. */
+  readonly connectionsMax: number
+  readonly connectionsPerSourceMax: number
+  /** Upgrades per source IP: burst and refill per second (spec/09). */
+  readonly upgradeBurst: number
+  readonly upgradesPerSecond: number
+  /** Frames and bytes taken from one node: refill per second, also the burst. */
+  readonly framesPerSecond: number
+  readonly bytesPerSecond: number
+  /** Bytes that wait for one WebSocket, and for all of them; the newest datagram is dropped. */
+  readonly queueBytesMax: number
+  readonly queueBytesSumMax: number
+}
+
+export const DEFAULT_COMPAT_LIMITS: CompatLimits = {
+  connectionsMax: 50_000,
+  connectionsPerSourceMax: 1024,
+  upgradeBurst: 100,
+  upgradesPerSecond: 10,
+  framesPerSecond: 20_000,
+  bytesPerSecond: 64 * 1024 * 1024,
+  queueBytesMax: 4 * 1024 * 1024,
+  queueBytesSumMax: 512 * 1024 * 1024,
+}
+
+/** From the upgrade to `auth_ok`, and the greatest age of a challenge by the wall clock (spec/09). */
+export const COMPAT_AUTH_MS = 10_000
+export const COMPAT_CHALLENGE_SECONDS = 30
+/** A WebSocket without a frame and without a pong for so long is closed; pings go out so often (spec/09). */
+export const COMPAT_IDLE_MS = 90_000
+export const COMPAT_PING_MS = 30_000
+/** How often the WebSockets are looked through for the times above. */
+export const COMPAT_SWEEP_MS = 1000
+
+/** STUN requests per source IP: burst and refill per second. A client asks once, a browser a few times. */
+export const STUN_BURST = 20
+export const STUN_PER_SECOND = 5
