@@ -18,7 +18,7 @@ import type { Stream } from './stream.ts'
 
 /** A delivery that takes longer goes through the registry instead. */
 const DELIVERY_MS = 8000
-/** A request not delivered by then goes through the registry as well: private references drop ours silently. */
+/** A request or accept not delivered by then goes through the registry too: private references drop it silently. */
 const RELAY_BESIDE_MS = 1500
 /** An inbound stream that has not brought its message by then is cut. */
 const INBOUND_MS = 10_000
@@ -66,8 +66,10 @@ interface Delivery {
   readonly requestId: number | undefined
   stream: Stream | undefined
   deadline: Instant | undefined
-  /** When a request is relayed beside its stream. */
+  /** When a request, or what stands for an accept, is relayed beside its stream. */
   relayAt: Instant | undefined
+  /** An accept that the registry refused to relay: it never saw the request. */
+  isRefused: boolean
   /** The registry was asked to relay it. */
   isRelayed: boolean
 }
@@ -84,6 +86,8 @@ export class TrustExchange {
   #manager: TrustManager | undefined
   readonly #deliveries = new Map<number, Delivery>()
   readonly #inbound = new Map<Stream, Inbound>()
+  /** Accepts the registry is asked to relay: the peer of each, by token. */
+  readonly #accepting = new Map<number, number>()
   /** When the tunnels of peers go with whom trust has ended. */
   readonly #drops = new Map<number, Instant>()
   #nextToken = 1
@@ -98,6 +102,7 @@ export class TrustExchange {
     this.#deliveries.clear()
     this.#inbound.clear()
     this.#drops.clear()
+    this.#accepting.clear()
   }
 
   get isReady(): boolean {
@@ -134,7 +139,8 @@ export class TrustExchange {
     if (delivery === undefined) return
     delivery.stream = stream
     delivery.deadline = now + DELIVERY_MS
-    if (delivery.kind === 'handshake_request') delivery.relayAt = now + RELAY_BESIDE_MS
+    if (delivery.kind === 'handshake_request' || delivery.kind === 'handshake_accept')
+      delivery.relayAt = now + RELAY_BESIDE_MS
     stream.connection.write(message, now)
     stream.connection.close(now)
   }
@@ -144,6 +150,7 @@ export class TrustExchange {
     if (delivery === undefined) return
     delivery.stream = undefined
     delivery.deadline = undefined
+    if (delivery.kind === 'handshake_accept') this.#relayAccept(delivery)
     if (delivery.kind !== 'handshake_request') return this.#finish(token, 'sent') // the registry was told already
     if (delivery.isRelayed) return this.#finish(token, 'relayed')
     this.#relay(token, delivery)
@@ -161,6 +168,12 @@ export class TrustExchange {
   }
 
   handleRegistryOutcome(token: number, error: PilotError | undefined): void {
+    const accepted = this.#accepting.get(token)
+    this.#accepting.delete(token)
+    if (accepted !== undefined && error?.code === 'ERR_REGISTRY')
+      for (const delivery of this.#deliveries.values())
+        if (delivery.peerId === accepted && delivery.kind === 'handshake_accept')
+          delivery.isRefused = true
     const delivery = this.#deliveries.get(token)
     // Refused by the registry, but perhaps not by the peer: the stream may still bring it.
     if (error !== undefined && delivery?.stream !== undefined) delivery.isRelayed = false
@@ -173,6 +186,20 @@ export class TrustExchange {
     delivery.relayAt = undefined
     const { peerId, text } = delivery
     this.#events.push({ type: 'registry', token, op: 'request', peerId, accept: false, text })
+  }
+
+  /**
+   * The peer asked us directly, but may not take our direct answer: private references let nobody in whom they
+   * do not trust yet. The registry relays no answer to what it did not see asked, but a request of ours, and two
+   * that ask each other trust each other (spec/03 §D.3).
+   */
+  #relayAccept(delivery: Delivery): void {
+    const isDue = delivery.relayAt !== undefined
+    delivery.relayAt = undefined
+    if (!isDue || !delivery.isRefused) return
+    const { peerId } = delivery
+    const token = this.#nextToken++
+    this.#events.push({ type: 'registry', token, op: 'request', peerId, accept: false, text: '' })
   }
 
   /** Something happened to a stream of ours. */
@@ -201,7 +228,9 @@ export class TrustExchange {
     this.#lastNow = now
     for (const [token, delivery] of this.#deliveries) {
       const { stream, deadline, relayAt } = delivery
-      if (relayAt !== undefined && now >= relayAt) this.#relay(token, delivery)
+      if (relayAt !== undefined && now >= relayAt)
+        if (delivery.kind === 'handshake_accept') this.#relayAccept(delivery)
+        else this.#relay(token, delivery)
       if (stream === undefined || deadline === undefined || now < deadline) continue
       this.#events.push({ type: 'close-stream', stream, isAbort: true })
       this.handleUndelivered(token)
@@ -334,6 +363,7 @@ export class TrustExchange {
             stream: undefined,
             deadline: undefined,
             relayAt: undefined,
+            isRefused: false,
             isRelayed: false,
           })
           this.#events.push({ type: 'dial', peerId, token, message })
@@ -378,7 +408,9 @@ export class TrustExchange {
   }
 
   #tellRegistry(op: 'report' | 'respond' | 'revoke', peerId: number, accept: boolean): void {
-    this.#events.push({ type: 'registry', token: this.#nextToken++, op, peerId, accept, text: '' })
+    const token = this.#nextToken++
+    if (op === 'respond' && accept) this.#accepting.set(token, peerId)
+    this.#events.push({ type: 'registry', token, op, peerId, accept, text: '' })
   }
 }
 

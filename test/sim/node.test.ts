@@ -276,6 +276,24 @@ describe('private nodes', () => {
     world.runUntil(world.now + 20_000)
   })
 
+  it('accept who asked directly and lets nobody in, by asking back through the registry', () => {
+    const { world, rendezvous, a, b } = story(16, { latencyMs: 10 }, false)
+    const { nodeId } = a.machine
+    a.machine.requestTrust(b.machine.nodeId, '', world.now)
+    world.touch(a)
+    const isPending = (): boolean => b.machine.trust.store.pending().length > 0
+    world.check(() => expect(world.runUntilTrue(isPending, world.now + 5000)).toBe(true))
+    world.runUntil(world.now + 3000)
+    // As if the request had come directly: the registry forgets that there was one; a takes no SYN of b.
+    a.handleDatagram = () => {}
+    rendezvous.registry.desk.inbox.sweep(rendezvous.time.unixSeconds + 8 * 86_400)
+    b.machine.approveTrust(nodeId, world.now)
+    world.touch(b)
+    const isMutual = (): boolean =>
+      a.machine.trust.isTrusted(b.machine.nodeId) && b.machine.trust.isTrusted(nodeId)
+    world.check(() => expect(world.runUntilTrue(isMutual, world.now + 14_000)).toBe(true))
+  })
+
   it('end with the streams between them, and may ask again at once', () => {
     const { world, a, b } = story(15, { latencyMs: 10 }, false)
     const id = b.machine.nodeId
