@@ -13,7 +13,9 @@ import {
   setVisibilityChallenge,
 } from '../core/wire/registry-challenge.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
+import type { NodeRecord } from './node-table.ts'
 import { backboneAddress } from './register-operation.ts'
+import type { RegistryConnection } from './registry-connection.ts'
 import {
   nodeNotFound,
   type Operation,
@@ -51,7 +53,7 @@ const deregister: Operation = (desk, request) => {
   return { type: 'deregister_ok' }
 }
 
-const lookup: Operation = (desk, { message }) => {
+const lookup: Operation = (desk, { message, connection }) => {
   const nodeId = nodeIdField(message, 'node_id')
   const node = desk.nodes.live(nodeId)
   if (node === undefined) return refuse(nodeNotFound(nodeId))
@@ -66,8 +68,23 @@ const lookup: Operation = (desk, { message }) => {
     ...(node.hostname === '' ? {} : { hostname: node.hostname }),
     ...(node.tags.length === 0 ? {} : { tags: node.tags }),
     ...(node.taskExec ? { task_exec: true } : {}),
-    ...(node.isPublic ? { real_addr: node.endpoint } : {}),
+    ...(node.isPublic ? place(desk, node, connection) : {}),
+    ...(node.relayOnly ? { relay_only: true } : {}),
   }
+}
+
+/**
+ * Where a node is to be reached. In place of a relay-only one the beacon is named, as later registries do
+ * (spec/05 §7): the base profile's daemons dial no node without an address, and go to the relay after 7 s.
+ */
+function place(
+  desk: RegistryDesk,
+  node: NodeRecord,
+  connection: RegistryConnection,
+): { readonly real_addr?: string; readonly relay_only?: true } {
+  if (!node.relayOnly) return { real_addr: node.endpoint }
+  const beacon = desk.options.beaconAt?.(connection.localAddress)
+  return { ...(beacon === undefined ? {} : { real_addr: beacon }), relay_only: true }
 }
 
 /** One text whether the target is unknown or private, so that a refusal tells nothing (spec/04 §4). */
@@ -87,7 +104,7 @@ const resolve: Operation = (desk, request) => {
   if (desk.mayResolve(requesterId, target)) {
     if (targetId !== requesterId) desk.trust.addConsent(requesterId, targetId, 'resolved')
   } else if (!desk.farewells.has(requesterId, targetId, request.now.at)) return hidden(targetId)
-  return { type: 'resolve_ok', node_id: targetId, real_addr: target.endpoint }
+  return { type: 'resolve_ok', node_id: targetId, ...place(desk, target, request.connection) }
 }
 
 /** Deviation (spec/04 §22 W6): the other participant's endpoint is given only as `resolve` would. */
@@ -108,9 +125,9 @@ const punch: Operation = (desk, request) => {
   return {
     type: 'punch_ok',
     node_a: a,
-    node_a_addr: nodeA.endpoint,
+    node_a_addr: place(desk, nodeA, request.connection).real_addr ?? '',
     node_b: b,
-    node_b_addr: nodeB.endpoint,
+    node_b_addr: place(desk, nodeB, request.connection).real_addr ?? '',
   }
 }
 

@@ -29,6 +29,7 @@ export type NodeChanges = Partial<
     | 'poloScore'
     | 'taskExec'
     | 'signsRegistration'
+    | 'relayOnly'
   >
 >
 
@@ -119,6 +120,7 @@ export class NodeTable {
       poloScore: 0,
       taskExec: false,
       signsRegistration: false,
+      relayOnly: false,
       lastSeenAt: now,
       authenticatedAt: undefined,
     }
@@ -153,6 +155,7 @@ export class NodeTable {
       hostname: '',
       tags: [],
       taskExec: false,
+      relayOnly: false,
     })
   }
 

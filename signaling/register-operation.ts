@@ -3,9 +3,10 @@ import { type Address, formatAddress } from '../core/wire/address.ts'
 import { registerChallenge } from '../core/wire/registry-challenge.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
 import { OWNER_BYTES_MAX, STALE_AFTER_MS } from './limits.ts'
-import type { NodeRecord } from './node-table.ts'
+import type { NodeRecord, NodeTable } from './node-table.ts'
 import { Refusal, type RegistryDesk, type RegistryRequest, refuse } from './registry-desk.ts'
 import {
+  booleanField,
   cutBytes,
   type PublicKey,
   parsePublicKey,
@@ -36,13 +37,14 @@ export function register(desk: RegistryDesk, request: RegistryRequest): Registry
   const hostnameError = hostname === '' ? undefined : hostnameProblem(hostname)
   const wanted = hostnameError === undefined ? hostname : ''
   const endpoint = registeredEndpoint(listenAddr, connection.source)
+  const relayOnly = booleanField(message, 'relay_only')
   const owner = cutBytes(stringField(message, 'owner'), OWNER_BYTES_MAX)
 
-  if (known !== undefined && needsProof(known, request, isSigned)) {
-    connection.holdRegistration(known.id, { endpoint, hostname: wanted })
+  if (known !== undefined && needsProof(known, request, relayOnly, isSigned)) {
+    connection.holdRegistration(known.id, { endpoint, relayOnly, hostname: wanted })
     return answer(known.id, keyText, undefined, hostnameError)
   }
-  const placed = place(desk, request, { known, key, owner, endpoint, isSigned })
+  const placed = place(desk, request, { known, key, owner, endpoint, relayOnly, isSigned })
   if (placed instanceof Refusal) return placed.reply
   const node = wanted === '' ? placed : claimHostname(desk, placed, wanted)
   return answer(
@@ -54,13 +56,14 @@ export function register(desk: RegistryDesk, request: RegistryRequest): Registry
 }
 
 /**
- * Deviation (spec/04 §22 W3, 05 §24 L11): a node that authenticated lately is moved to another address only
- * after this connection has proven its key, since a registration, signed or not, can be made by anyone who
+ * Deviation (spec/04 §22 W3, 05 §24 L11): a node that authenticated lately is moved to another address, or to
+ * and from a relay, only after this connection has proven its key, since a registration, signed or not, can be made by anyone who
  * saw one. Real daemons prove themselves with their next request.
  */
 function needsProof(
   node: NodeRecord,
   { connection, now }: RegistryRequest,
+  relayOnly: boolean,
   isSigned: boolean,
 ): boolean {
   if (!node.isLive || connection.hasProven(node)) return false
@@ -70,7 +73,7 @@ function needsProof(
   return (
     node.authenticatedAt !== undefined &&
     now.at - node.authenticatedAt < STALE_AFTER_MS &&
-    node.sourceIp !== connection.source.address
+    (node.sourceIp !== connection.source.address || node.relayOnly !== relayOnly)
   )
 }
 
@@ -79,19 +82,22 @@ interface Registration {
   readonly key: PublicKey
   readonly owner: string
   readonly endpoint: string
+  /** Reached through a beacon only (spec/05 §5.1). */
+  readonly relayOnly: boolean
   readonly isSigned: boolean
 }
 
 function place(
   desk: RegistryDesk,
   { connection, now }: RegistryRequest,
-  { known, key, owner, endpoint, isSigned }: Registration,
+  { known, key, owner, endpoint, relayOnly, isSigned }: Registration,
 ): NodeRecord | Refusal {
   const { nodes } = desk
   if (known !== undefined) {
     let node = known
     if (!node.isLive) node = nodes.revive(node, endpoint, now.at)
     else if (node.endpoint !== endpoint) node = nodes.change(node, { endpoint })
+    if (node.relayOnly !== relayOnly) node = nodes.change(node, { relayOnly })
     node.lastSeenAt = now.at
     // Deviation (W1): an owner is believed when the record is made, later only from who has the key.
     if (node.owner === '' && owner !== '' && (isSigned || connection.hasProven(node)))
@@ -105,12 +111,22 @@ function place(
     desk.options.allowOwnerRecovery === true && owner !== '' ? nodes.byOwner(owner) : undefined
   if (recovered !== undefined && !recovered.isLive) {
     const node = nodes.revive(nodes.rekey(recovered, key), endpoint, now.at)
-    return isSigned ? nodes.change(node, { signsRegistration: true }) : node
+    return withFlags(nodes, node, relayOnly, isSigned)
   }
   if (nodes.size >= desk.limits.nodesMax) return new Refusal('registry full')
   const node = nodes.create(key, owner, endpoint, now.at)
   if (node === undefined) return new Refusal('node ID space exhausted')
-  return isSigned ? nodes.change(node, { signsRegistration: true }) : node
+  return withFlags(nodes, node, relayOnly, isSigned)
+}
+
+function withFlags(
+  nodes: NodeTable,
+  node: NodeRecord,
+  relayOnly: boolean,
+  isSigned: boolean,
+): NodeRecord {
+  if (!relayOnly && !isSigned) return node
+  return nodes.change(node, { relayOnly, ...(isSigned ? { signsRegistration: true } : {}) })
 }
 
 /** A name that another node has is silently not set (spec/04 §8.1). */

@@ -7,6 +7,7 @@ import { rateKey } from './request-fields.ts'
 /** A registration from a new place that takes effect when this connection proves the key. */
 export interface PendingRegistration {
   readonly endpoint: string
+  readonly relayOnly: boolean
   /** `''`: none asked for. */
   readonly hostname: string
 }
@@ -14,6 +15,8 @@ export interface PendingRegistration {
 export class RegistryConnection {
   /** Where the client connects from; IPv4 in dotted form. */
   readonly source: Endpoint
+  /** Address of ours that the client connected to, where that is known. */
+  readonly localAddress: string | undefined
   /** What this source's rates are counted by. */
   readonly rateKey: string
   /** Nodes whose inbox was handed out with the last poll and not acknowledged yet. */
@@ -21,8 +24,9 @@ export class RegistryConnection {
   readonly #provenKeys = new Map<number, string>()
   readonly #pending = new Map<number, PendingRegistration>()
 
-  constructor(source: Endpoint) {
+  constructor(source: Endpoint, localAddress?: string) {
     this.source = source
+    this.localAddress = localAddress
     this.rateKey = rateKey(source.address)
   }
 

@@ -37,6 +37,8 @@ export interface RegistryOptions {
   readonly allowOwnerRecovery?: boolean
   /** `rotate_key` signed without the new key is accepted (spec/04 §22 W4). Default false. */
   readonly allowUnboundRotation?: boolean
+  /** `ip:port` of the beacon for a client that reached us at this address; without it none is named. */
+  readonly beaconAt?: (localAddress: string | undefined) => string | undefined
   /** Beacons from loopback and private addresses may announce any endpoint (spec/04 §22 W12). Default false. */
   readonly trustLocalBeacons?: boolean
 }
@@ -165,7 +167,8 @@ export class RegistryDesk {
     const registration = connection.takeRegistration(node.id)
     let current = node
     if (registration !== undefined) {
-      current = this.nodes.change(node, { endpoint: registration.endpoint })
+      const { endpoint, relayOnly } = registration
+      current = this.nodes.change(node, { endpoint, relayOnly })
       current.lastSeenAt = now.at
       if (
         registration.hostname !== '' &&

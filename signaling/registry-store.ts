@@ -19,6 +19,8 @@ export interface StoredNode {
   readonly taskExec: boolean
   /** A registration of this key was signed once; unsigned ones are refused since (spec/04 §22 W3). */
   readonly signsRegistration: boolean
+  /** Reached through a beacon only; `endpoint` is told to nobody (spec/09). */
+  readonly relayOnly: boolean
 }
 
 /** `asked`: a relayed request, an accepting answer or reported trust. `resolved`: it resolved the receiver. */

@@ -22,14 +22,19 @@ import { hostnameProblem, parseTags } from './validation.ts'
 
 /** "PLTR" in the file's application id: a SQLite file of another program is not taken for ours. */
 const APPLICATION_ID = 0x504c5452
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
+/** What turns a store of an older version into one of the next, by version from 1. */
+const MIGRATIONS: readonly string[] = [
+  'ALTER TABLE nodes ADD COLUMN relay_only INTEGER NOT NULL DEFAULT 0;',
+]
 
 const SCHEMA = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE nodes (
   id INTEGER PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, endpoint TEXT NOT NULL,
   is_live INTEGER NOT NULL, is_public INTEGER NOT NULL, hostname TEXT NOT NULL, tags TEXT NOT NULL,
-  polo_score INTEGER NOT NULL, task_exec INTEGER NOT NULL, signs_registration INTEGER NOT NULL
+  polo_score INTEGER NOT NULL, task_exec INTEGER NOT NULL, signs_registration INTEGER NOT NULL,
+  relay_only INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE pairs (low INTEGER, high INTEGER, PRIMARY KEY (low, high)) STRICT, WITHOUT ROWID;
 CREATE TABLE consents (
@@ -51,11 +56,11 @@ CREATE TABLE relayed (
 const SQL = {
   nextNodeId: "INSERT OR REPLACE INTO meta VALUES ('next_node_id', ?)",
   // Not OR REPLACE: a key that is another node's must fail, not delete that node.
-  node: `INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+  node: `INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
     public_key = excluded.public_key, owner = excluded.owner, endpoint = excluded.endpoint,
     is_live = excluded.is_live, is_public = excluded.is_public, hostname = excluded.hostname,
     tags = excluded.tags, polo_score = excluded.polo_score, task_exec = excluded.task_exec,
-    signs_registration = excluded.signs_registration`,
+    signs_registration = excluded.signs_registration, relay_only = excluded.relay_only`,
   pair: 'INSERT OR REPLACE INTO pairs VALUES (?, ?)',
   noPair: 'DELETE FROM pairs WHERE low = ? AND high = ?',
   consent: 'INSERT OR REPLACE INTO consents VALUES (?, ?, ?)',
@@ -109,7 +114,7 @@ export class SqliteStore implements RegistryStore {
     const isNew = applicationId === 0 && version === 0 && tables === 0
     if (!isNew) {
       if (applicationId !== APPLICATION_ID) throw this.#corrupt('it belongs to another program')
-      if (version !== SCHEMA_VERSION)
+      if (version < 1 || version > SCHEMA_VERSION)
         throw this.#corrupt(`its version is ${version}, this program knows ${SCHEMA_VERSION}`)
       const check = database.prepare('PRAGMA quick_check(1)').get() as Row | undefined
       if (check?.quick_check !== 'ok') throw this.#corrupt('its integrity check fails')
@@ -120,7 +125,11 @@ export class SqliteStore implements RegistryStore {
         `BEGIN IMMEDIATE; ${SCHEMA} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`,
       )
     // Takes the write lock now, so that a store that cannot be written is found at the start.
-    else database.exec('BEGIN IMMEDIATE; COMMIT')
+    else if (version === SCHEMA_VERSION) database.exec('BEGIN IMMEDIATE; COMMIT')
+    else
+      database.exec(
+        `BEGIN IMMEDIATE; ${MIGRATIONS.slice(version - 1).join(' ')} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`,
+      )
     for (const name of Object.keys(SQL) as (keyof typeof SQL)[])
       this.#statements.set(name, database.prepare(SQL[name]))
   }
@@ -178,6 +187,7 @@ export class SqliteStore implements RegistryStore {
       node.poloScore,
       Number(node.taskExec),
       Number(node.signsRegistration),
+      Number(node.relayOnly),
     ])
   }
 
@@ -275,6 +285,7 @@ export class SqliteStore implements RegistryStore {
         poloScore: Number(row.polo_score),
         taskExec: row.task_exec === 1,
         signsRegistration: row.signs_registration === 1,
+        relayOnly: row.relay_only === 1,
       }
     })
   }

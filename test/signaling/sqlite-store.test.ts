@@ -176,7 +176,7 @@ describe('the file', () => {
       'a newer version',
       () => {
         withRegistry((bench) => bench.node('a'))
-        edit('PRAGMA user_version = 2')
+        edit('PRAGMA user_version = 3')
       },
     ],
     [
@@ -223,6 +223,29 @@ describe('the file', () => {
     expect(error).toMatchObject({ code: 'ERR_STORE_CORRUPT' })
     expect(String(error)).toContain(file)
     expect(readFileSync(file).equals(before)).toBe(true)
+  })
+
+  it('of version 1 becomes one of version 2, and its nodes keep what they had', () => {
+    const node = withRegistry((bench) => {
+      const one = bench.node('a', { isPublic: true })
+      one.signed('set_hostname', { hostname: 'alice' })
+      return one
+    })
+    edit('ALTER TABLE nodes DROP COLUMN relay_only')
+    edit('PRAGMA user_version = 1')
+    for (const listenAddr of [':4000', '']) {
+      withRegistry((bench) => {
+        expect(again(bench, node).lookup()).toMatchObject({
+          hostname: 'alice',
+          real_addr: '192.0.2.1:4000',
+        })
+        if (listenAddr === '') node.register({ listen_addr: '', relay_only: true })
+      })
+    }
+    withRegistry((bench) => {
+      expect(again(bench, node).lookup()).toMatchObject({ hostname: 'alice', relay_only: true })
+      expect(node.lookup()).not.toHaveProperty('real_addr')
+    })
   })
 
   it('that is empty becomes a store', () => {
