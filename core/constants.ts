@@ -9,6 +9,8 @@ export const PORT = {
   http: 80,
   secure: 443,
   trust: 444,
+  /** Ours: negotiation of further paths between two nodes. */
+  paths: 446,
   stdio: 1000,
   dataExchange: 1001,
   eventStream: 1002,

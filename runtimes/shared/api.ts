@@ -210,6 +210,10 @@ export interface PeerInfo {
   readonly encrypted: boolean
   readonly authenticated: boolean
   readonly path: PathKind
+  /** What carries it. */
+  readonly transport: 'udp' | 'webrtc' | 'relay' | 'none'
+  /** Why there is no WebRTC path, `''` when there is one or none was tried. */
+  readonly directReason: string
   /** Tunnel round trip of the last probe in ms, if known. */
   readonly rttMs: number | undefined
 }

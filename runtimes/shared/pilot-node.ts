@@ -1,12 +1,14 @@
 /** The public node: promises, streams and events over a node machine and its driver. */
 import {
   type Address,
+  type Endpoint,
   formatAddress,
   formatEndpoint,
   NetworkError,
   NodeMachine,
   type NodeMachineEvent,
   type NodeMachineOptions,
+  type Peer,
   PilotError,
   parseAddress,
   type RegistryMessage,
@@ -33,6 +35,8 @@ import type {
 import type { Clock } from './clock.ts'
 import { Driver } from './driver.ts'
 import { Listener } from './listener.ts'
+import { isMadePath, PathSocket } from './path-socket.ts'
+import { RtcPaths } from './rtc/rtc-paths.ts'
 import { StreamConnection, streamError } from './stream-connection.ts'
 import type { DatagramSocket, RegistryConnector } from './transport.ts'
 import { type Deferred, defer } from './wait.ts'
@@ -49,6 +53,8 @@ export interface PilotNodeOptions {
   readonly clock: Clock
   /** Writes `trust.json`; what the node reports as done waits for it. */
   readonly saveTrust?: (text: string) => Promise<void>
+  /** Makes WebRTC connections, where the runtime can: relayed peers then get direct paths too. */
+  readonly createPeerConnection?: () => RTCPeerConnection
   /** Default 10 000: how long `start` waits for the registry. */
   readonly registrationTimeoutMs?: number
 }
@@ -59,6 +65,7 @@ export class SharedPilotNode implements PilotNode {
   readonly #options: PilotNodeOptions
   readonly #machine: NodeMachine
   readonly #driver: Driver
+  readonly #socket: PathSocket
   readonly #clock: Clock
   readonly #startedAt: number
   readonly #connections = new Map<Stream, StreamConnection>()
@@ -69,6 +76,7 @@ export class SharedPilotNode implements PilotNode {
   readonly #trustRequests = new Map<number, Deferred<'sent' | 'relayed' | 'already_trusted'>>()
   readonly #subscribers = new Set<(event: NodeEvent) => void>()
   readonly #datagramSubscribers = new Set<(datagram: PilotDatagram) => void>()
+  #rtcPaths: RtcPaths | undefined
   #registered: Deferred<void> | undefined
   #lastRefusal: string | undefined
   #saving: Promise<void> = Promise.resolve()
@@ -80,10 +88,11 @@ export class SharedPilotNode implements PilotNode {
     this.#options = options
     this.#clock = options.clock
     this.#startedAt = options.clock.now()
+    this.#socket = new PathSocket(options.socket)
     this.#machine = new NodeMachine({ ...options.machine, now: this.#startedAt })
     this.#driver = new Driver({
       machine: this.#machine,
-      socket: options.socket,
+      socket: this.#socket,
       registry: options.registry,
       clock: options.clock,
       onevent: (event) => this.#handleEvent(event),
@@ -114,9 +123,10 @@ export class SharedPilotNode implements PilotNode {
       await node.#registered.promise
     } catch (error) {
       node.#driver.stop()
-      await options.socket.close()
+      await node.#socket.close()
       throw error
     }
+    node.#startRtcPaths()
     return node
   }
 
@@ -290,10 +300,12 @@ export class SharedPilotNode implements PilotNode {
     return [...this.#machine.peers.values()]
       .map((peer) => ({
         nodeId: peer.id,
-        endpoint: peer.paths.endpoint === undefined ? '' : formatEndpoint(peer.paths.endpoint),
+        endpoint: endpointText(peer.paths.endpoint),
         encrypted: peer.tunnel.isKeyed,
         authenticated: peer.tunnel.isKeyed,
         path: peer.paths.kind,
+        transport: transportOf(peer),
+        directReason: this.#rtcPaths?.state(peer.id)?.reason ?? '',
         rttMs: peer.rttMs,
       }))
       .sort((a, b) => a.nodeId - b.nodeId)
@@ -320,6 +332,7 @@ export class SharedPilotNode implements PilotNode {
     if (this.#isClosed) return
     this.#isClosed = true
     const deadline = this.#clock.now() + timeoutMs
+    this.#rtcPaths?.close()
     for (const listener of [...this.#listeners.values()]) listener.close()
     this.#machine.close(this.#clock.now())
     this.#driver.schedule()
@@ -335,7 +348,7 @@ export class SharedPilotNode implements PilotNode {
     for (const table of [this.#dials, this.#requests, this.#pings, this.#trustRequests])
       for (const deferred of table.values()) deferred.reject(closed)
     await this.#saving
-    await this.#options.socket.close()
+    await this.#socket.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -445,6 +458,21 @@ export class SharedPilotNode implements PilotNode {
     this.#driver.drain()
     await this.#saving
     if (this.#saveError !== undefined) throw this.#saveError
+  }
+
+  #startRtcPaths(): void {
+    const { createPeerConnection, machine } = this.#options
+    if (createPeerConnection === undefined) return
+    this.#rtcPaths = new RtcPaths({
+      node: this,
+      machine: this.#machine,
+      socket: this.#socket,
+      crypto: machine.crypto,
+      identity: machine.identity,
+      now: () => this.#clock.now(),
+      schedule: () => this.#driver.schedule(),
+      createConnection: createPeerConnection,
+    })
   }
 
   // Parts of the API
@@ -575,4 +603,13 @@ function dialTimeout(address: Address, port: number): PilotError {
     'ERR_DIAL_TIMEOUT',
     `no answer from ${formatAddress(address)} port ${port} in time`,
   )
+}
+
+function endpointText(endpoint: Endpoint | undefined): string {
+  return endpoint === undefined || isMadePath(endpoint) ? '' : formatEndpoint(endpoint)
+}
+
+function transportOf({ paths }: Peer): PeerInfo['transport'] {
+  if (paths.kind !== 'direct' || paths.endpoint === undefined) return paths.kind as 'relay' | 'none'
+  return isMadePath(paths.endpoint) ? 'webrtc' : 'udp'
 }

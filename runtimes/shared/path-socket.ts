@@ -1,0 +1,59 @@
+/**
+ * One datagram socket over several: the runtime's own, and paths made for single peers, e.g. data channels.
+ * A path stands for an endpoint of its own that no packet of the network can claim.
+ */
+import type { Endpoint } from '../../core/index.ts'
+import type { DatagramSocket } from './transport.ts'
+
+/** True when the datagram was taken; false when it was dropped. */
+export type PathSend = (datagram: Uint8Array) => boolean
+
+export class PathSocket implements DatagramSocket {
+  ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
+  /** Datagrams that a path could not take. */
+  dropped = 0
+  readonly #base: DatagramSocket
+  readonly #paths = new Map<string, PathSend>()
+  #next = 1
+
+  constructor(base: DatagramSocket) {
+    this.#base = base
+    base.ondatagram = (datagram, from) => this.ondatagram?.(datagram, from)
+  }
+
+  get localEndpoint(): Endpoint {
+    return this.#base.localEndpoint
+  }
+
+  /** The endpoint that datagrams of this path come from and go to. */
+  addPath(send: PathSend): Endpoint {
+    const endpoint = { address: `path-${this.#next++}`, port: 1 }
+    this.#paths.set(endpoint.address, send)
+    return endpoint
+  }
+
+  removePath(endpoint: Endpoint): void {
+    this.#paths.delete(endpoint.address)
+  }
+
+  /** A datagram came by a path. The bytes are the socket's from now on. */
+  deliver(datagram: Uint8Array, endpoint: Endpoint): void {
+    if (this.#paths.has(endpoint.address)) this.ondatagram?.(datagram, endpoint)
+  }
+
+  send(datagram: Uint8Array, to: Endpoint): void {
+    const path = this.#paths.get(to.address)
+    if (path === undefined) this.#base.send(datagram, to)
+    else if (!path(datagram)) this.dropped++
+  }
+
+  close(): Promise<void> {
+    this.#paths.clear()
+    return this.#base.close()
+  }
+}
+
+/** True for the endpoint of a path that was added, as against one of the network. */
+export function isMadePath({ address }: Endpoint): boolean {
+  return address.startsWith('path-')
+}

@@ -1,0 +1,216 @@
+/**
+ * One attempt at a WebRTC path to one peer: negotiation over a stream, one data channel, its end. The
+ * channel is a datagram path (unordered, never retransmitted): the tunnel's frames go through it as they are.
+ */
+import { equals } from '../../../core/bytes.ts'
+import { type CryptoProvider, type Identity, PilotError } from '../../../core/index.ts'
+import type { PilotConnection } from '../api.ts'
+import {
+  decodeSignal,
+  encodeSignal,
+  type SignalBody,
+  SignalDecoder,
+  type SignalParties,
+} from './signal-message.ts'
+
+/** Frames larger than this do not go through a channel (every browser takes 16 KiB in one piece). */
+export const CHANNEL_FRAME_MAX = 16_384
+/** Above it the newest frame is dropped: the path is a queue of no one's. */
+const BUFFERED_MAX = 1 << 20
+const OPEN_TIMEOUT_MS = 20_000
+
+export interface RtcSessionOptions {
+  readonly crypto: CryptoProvider
+  readonly identity: Identity
+  readonly nodeId: number
+  readonly peerId: number
+  /** Registered key of the peer. */
+  readonly peerKey: Uint8Array
+  readonly stream: PilotConnection
+  /** Set by who begins. */
+  readonly session: string | undefined
+  readonly createConnection: () => RTCPeerConnection
+  /** The channel carries datagrams from now on. */
+  readonly onopen: (session: RtcSession) => void
+  readonly onframe: (frame: Uint8Array) => void
+  /** The attempt or the path is over, with the reason; called once. */
+  readonly onend: (session: RtcSession, reason: string) => void
+}
+
+export class RtcSession {
+  readonly peerId: number
+  readonly isInitiator: boolean
+  readonly #options: RtcSessionOptions
+  readonly #connection: RTCPeerConnection
+  readonly #channel: RTCDataChannel
+  readonly #decoder = new SignalDecoder()
+  /** Messages are dealt with one after the other: applying a description takes time. */
+  #work: Promise<void> = Promise.resolve()
+  #session: string | undefined
+  #sent = 0
+  #received = 0
+  #isOpen = false
+  #isOver = false
+  readonly #timer: ReturnType<typeof setTimeout>
+
+  constructor(options: RtcSessionOptions) {
+    this.#options = options
+    this.peerId = options.peerId
+    this.#session = options.session
+    this.isInitiator = options.session !== undefined
+    this.#connection = options.createConnection()
+    this.#channel = this.#connection.createDataChannel('pilot', {
+      negotiated: true,
+      id: 0,
+      ordered: false,
+      maxRetransmits: 0,
+    })
+    this.#watchConnection()
+    this.#watchChannel()
+    this.#watchStream()
+    this.#timer = setTimeout(() => {
+      if (!this.#isOpen) this.end('no direct path was found in time')
+    }, OPEN_TIMEOUT_MS)
+    if (this.isInitiator) this.#later(() => this.#offer(false))
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** True when the frame was taken. */
+  send(frame: Uint8Array): boolean {
+    if (!this.#isOpen || frame.length > CHANNEL_FRAME_MAX) return false
+    if (this.#channel.bufferedAmount > BUFFERED_MAX) return false
+    try {
+      this.#channel.send(new Uint8Array(frame))
+      return true
+    } catch {
+      return false // the channel closed under us; its event follows
+    }
+  }
+
+  /** Tells the peer and lets go of everything. */
+  end(reason: string): void {
+    if (this.#isOver) return
+    if (this.#session !== undefined) this.#say({ kind: 'bye', reason })
+    this.#isOver = true
+    this.#isOpen = false
+    clearTimeout(this.#timer)
+    this.#options.stream.close()
+    this.#channel.close()
+    this.#connection.close()
+    this.#options.onend(this, reason)
+  }
+
+  #watchConnection(): void {
+    const connection = this.#connection
+    connection.onicecandidate = ({ candidate }) => {
+      this.#say({ kind: 'candidate', candidate: candidate?.toJSON() ?? null })
+    }
+    connection.onconnectionstatechange = () => {
+      const state = connection.connectionState
+      if (state === 'failed') {
+        // The network changed: new candidates over the same signaling, which never left the tunnel.
+        if (this.isInitiator && this.#isOpen) this.#later(() => this.#offer(true))
+        else if (!this.#isOpen) this.end('ICE found no path')
+      } else if (state === 'closed') this.end('the connection was closed')
+    }
+  }
+
+  #watchChannel(): void {
+    const channel = this.#channel
+    channel.binaryType = 'arraybuffer'
+    channel.onopen = () => {
+      if (this.#isOver) return
+      this.#isOpen = true
+      this.#options.onopen(this)
+    }
+    channel.onmessage = ({ data }) => {
+      const frame = bytesOf(data)
+      const isFrame = frame !== undefined && frame.length <= CHANNEL_FRAME_MAX
+      if (isFrame && !this.#isOver) this.#options.onframe(frame)
+    }
+    channel.onclose = () => this.end('the channel was closed')
+  }
+
+  #watchStream(): void {
+    const { stream } = this.#options
+    const read = (): void => {
+      for (let data = stream.read(); data !== undefined; data = stream.read())
+        this.#decoder.push(data)
+      this.#readSignals()
+      if (stream.ended) this.end('the peer ended the negotiation')
+    }
+    stream.onreadable = read
+    stream.onclose = () => this.end('the signaling stream was lost')
+    read()
+  }
+
+  #readSignals(): void {
+    const { crypto, nodeId, peerId, peerKey } = this.#options
+    try {
+      for (let json = this.#decoder.next(); json !== undefined; json = this.#decoder.next()) {
+        const parties = { sender: peerId, receiver: nodeId }
+        const signal = decodeSignal(crypto, peerKey, parties, json)
+        this.#session ??= signal.session
+        // Repeated, dropped or reordered signals can only be somebody's doing: the stream does not.
+        if (signal.session !== this.#session || signal.sequence !== this.#received + 1)
+          return this.end('signaling was tampered with')
+        this.#received = signal.sequence
+        this.#later(() => this.#apply(signal.body))
+      }
+    } catch (error) {
+      if (!(error instanceof PilotError)) throw error
+      this.end(`signaling refused: ${error.message}`)
+    }
+  }
+
+  async #apply(body: SignalBody): Promise<void> {
+    if (this.#isOver) return
+    const connection = this.#connection
+    if (body.kind === 'bye') return this.end(`the peer gave up: ${body.reason}`)
+    if (body.kind === 'candidate')
+      return void (await connection.addIceCandidate(body.candidate ?? undefined).catch(() => {}))
+    await connection.setRemoteDescription({ type: body.type, sdp: body.sdp })
+    if (body.type !== 'offer') return
+    const answer = await connection.createAnswer()
+    await connection.setLocalDescription(answer)
+    this.#say({ kind: 'description', type: 'answer', sdp: answer.sdp ?? '' })
+  }
+
+  async #offer(iceRestart: boolean): Promise<void> {
+    if (this.#isOver) return
+    const offer = await this.#connection.createOffer({ iceRestart })
+    await this.#connection.setLocalDescription(offer)
+    this.#say({ kind: 'description', type: 'offer', sdp: offer.sdp ?? '' })
+  }
+
+  #say(body: SignalBody): void {
+    const { crypto, identity, nodeId, peerId, stream } = this.#options
+    if (this.#isOver || this.#session === undefined) return
+    const parties: SignalParties = { sender: nodeId, receiver: peerId, session: this.#session }
+    const frame = encodeSignal(crypto, identity, parties, ++this.#sent, body)
+    // A few KiB into a send buffer of a MiB: what does not fit is a peer that does not read.
+    if (stream.write(frame) < frame.length) this.end('the peer does not read signaling')
+  }
+
+  #later(work: () => Promise<void>): void {
+    this.#work = this.#work.then(work).catch((error: unknown) => {
+      this.end(error instanceof Error ? error.message : String(error))
+    })
+  }
+}
+
+/** Browsers give an ArrayBuffer, Node's packages a view. Text is nobody's frame. */
+function bytesOf(data: unknown): Uint8Array | undefined {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data)
+  return data instanceof Uint8Array ? data : undefined
+}
+
+/** Of two attempts at once the one of the smaller public key goes on. */
+export function yieldsTo(own: Uint8Array, peer: Uint8Array): boolean {
+  if (equals(own, peer)) return false
+  for (let i = 0; i < own.length; i++) if (own[i] !== peer[i]) return own[i]! > peer[i]!
+  return false
+}
