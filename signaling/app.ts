@@ -41,6 +41,11 @@ export function createApp({ view, peerAddress }: AppOptions): Hono {
     context.body(STATUS_JS, 200, { 'Content-Type': 'text/javascript; charset=utf-8' }),
   )
 
+  // What clients of a WebSocket beacon ask (spec/09): it lives. Whether it is well, says the next.
+  app.get('/health', (context) => {
+    context.header('Access-Control-Allow-Origin', '*')
+    return context.text('ok')
+  })
   app.get('/healthz', (context) =>
     view.isHealthy() ? context.text('ok') : context.text('unhealthy', 503),
   )

@@ -26,7 +26,6 @@ import {
   STUN_PER_SECOND,
   SWEEP_INTERVAL_MS,
 } from './limits.ts'
-import { relayDeliver } from './relay-deliver.ts'
 import { rateKey } from './request-fields.ts'
 import { answerStun, STUN_FIRST_BYTE } from './stun.ts'
 
@@ -119,6 +118,11 @@ export class Beacon {
   /** Nodes registered here. */
   get nodeCount(): number {
     return this.#nodes.size
+  }
+
+  /** The WebSockets, to be read by statistics. */
+  get compat(): CompatRelay | undefined {
+    return this.#compat
   }
 
   /** Nodes that peer beacons hold. */
@@ -244,7 +248,12 @@ export class Beacon {
     else if (destination.isExtended) {
       datagram[0] = BEACON_TYPE.relayDeliverDest
       this.#send(to, datagram)
-    } else this.#send(to, relayDeliver(datagram))
+    } else {
+      // In place: type(1) sender(4) ends where the frame begins, at byte 9.
+      datagram.copyWithin(5, 1, 5)
+      datagram[4] = BEACON_TYPE.relayDeliver
+      this.#send(to, datagram.subarray(4))
+    }
   }
 
   #discover(datagram: Uint8Array, from: Endpoint, now: Instant): void {

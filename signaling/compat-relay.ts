@@ -26,8 +26,10 @@ import {
   DEFAULT_COMPAT_LIMITS,
 } from './limits.ts'
 import type { RegistryNow } from './registry.ts'
-import { relayDeliver } from './relay-deliver.ts'
 import { rateKey } from './request-fields.ts'
+
+/** RelayDeliver has no destination id (spec/02 §2). */
+const DELIVER_SAVES_BYTES = 4
 
 export interface CompatRelayOptions {
   readonly limits?: Partial<CompatLimits>
@@ -262,17 +264,22 @@ export class CompatRelay {
 
   /** Sends a Relay message on to the node of this connection, as RelayDeliver. False when its queue is full. */
   deliver(connection: CompatConnection, relay: Uint8Array): boolean {
-    const bytes = relayDeliver(relay)
     const { queueBytesMax, queueBytesSumMax } = this.#limits
+    const length = relay.length - DELIVER_SAVES_BYTES
     if (
-      connection.queuedBytes + bytes.length > queueBytesMax ||
-      this.#queuedBytes + bytes.length > queueBytesSumMax
+      connection.queuedBytes + length > queueBytesMax ||
+      this.#queuedBytes + length > queueBytesSumMax
     ) {
       this.counters.drops.queueFull++
       return false
     }
-    connection.queuedBytes += bytes.length
-    this.#queuedBytes += bytes.length
+    connection.queuedBytes += length
+    this.#queuedBytes += length
+    // Copied: what came may be a small part of a large buffer, which must not wait with it.
+    const bytes = new Uint8Array(length)
+    bytes[0] = BEACON_TYPE.relayDeliver
+    bytes.set(relay.subarray(1, 5), 1)
+    bytes.set(relay.subarray(RELAY_OVERHEAD_BYTES), RELAY_OVERHEAD_BYTES - DELIVER_SAVES_BYTES)
     this.#push({ type: 'binary', connection, bytes })
     return true
   }

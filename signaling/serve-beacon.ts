@@ -18,6 +18,8 @@ export interface BeaconServerOptions {
   readonly beacon: Beacon
   readonly counters: SocketCounters
   readonly log: Log
+  /** Sends what the beacon has for WebSockets; called whenever it may have something. */
+  readonly drainCompat?: () => void
 }
 
 /** An endpoint with the text the socket takes for it. */
@@ -52,16 +54,22 @@ export class BeaconServer {
     socket.on('message', (datagram, { address, port: fromPort }) => {
       if (fromPort === 0) return
       beacon.handleDatagram(datagram, this.#intern(address, fromPort), performance.now())
-      this.#drain(socket)
+      this.drain()
     })
     this.#ticker = setInterval(() => {
       const at = performance.now()
       if (at < beacon.pollTimeout()) return
       beacon.handleTimeout(at)
-      this.#drain(socket)
+      this.drain()
     }, TICK_MS)
     const bound = socket.address()
     return { address: canonicalIp(bound.address) ?? bound.address, port: bound.port }
+  }
+
+  /** Sends what the beacon has to send, by UDP and to WebSockets. */
+  drain(): void {
+    if (this.#socket !== undefined) this.#drain(this.#socket)
+    this.#options.drainCompat?.()
   }
 
   async close(): Promise<void> {

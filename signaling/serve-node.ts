@@ -1,21 +1,25 @@
 /** Composition root on Node: store, machines, sockets and HTTP of one rendezvous server. */
-import { createPublicKey, verify } from 'node:crypto'
-import type { Server } from 'node:net'
-import { createAdaptorServer } from '@hono/node-server'
-import { getConnInfo } from '@hono/node-server/conninfo'
+import { createPublicKey, randomBytes, verify } from 'node:crypto'
 import type { CryptoProvider } from '../core/crypto/provider.ts'
 import { type Endpoint, formatEndpoint } from '../core/machine.ts'
-import { createApp, type RendezvousView } from './app.ts'
+import type { RendezvousView } from './app.ts'
 import { Beacon } from './beacon.ts'
-import type { BeaconLimits, RegistryLimits } from './limits.ts'
+import { CompatRelay } from './compat-relay.ts'
+import {
+  type BeaconLimits,
+  type CompatLimits,
+  DEFAULT_COMPAT_LIMITS,
+  type RegistryLimits,
+} from './limits.ts'
 import { type Log, SILENT_LOG } from './log.ts'
 import { Registry } from './registry.ts'
 import { MemoryStore, type RegistryStore } from './registry-store.ts'
 import { RequestMetrics } from './request-metrics.ts'
-import { parseListenAddress } from './serve-address.ts'
+import { canonicalIp, parseListenAddress } from './serve-address.ts'
 import { BeaconServer } from './serve-beacon.ts'
 import { now } from './serve-clock.ts'
-import { listen } from './serve-listen.ts'
+import { CompatDoor, RegistryDoor } from './serve-compat.ts'
+import { HttpServer } from './serve-http.ts'
 import {
   type ConnectionLimits,
   DEFAULT_CONNECTION_LIMITS,
@@ -30,13 +34,18 @@ import {
   type SocketCounters,
   type StatisticsSources,
 } from './statistics.ts'
+import { TrustedProxies } from './trusted-proxies.ts'
 
 export interface RendezvousOptions {
   /** `host:port` or `:port`; port 0 takes a free one. */
   readonly registryAddress: string
   readonly beaconAddress: string
-  /** Without it there is no HTTP. */
+  /** Without it there is no HTTP, and so no WebSocket. */
   readonly httpAddress?: string
+  /** Origins of pages that may open WebSockets, e.g. `https://example.org`. Default any. */
+  readonly origins?: readonly string[]
+  /** Addresses and CIDR blocks of reverse proxies whose `X-Forwarded-For` names the client. Default none. */
+  readonly trustedProxies?: readonly string[]
   /** SQLite file; without it nothing outlives the process. */
   readonly storePath?: string
   /** PEM texts; without them the registry speaks plain TCP. */
@@ -44,6 +53,7 @@ export interface RendezvousOptions {
   readonly log?: Log
   readonly limits?: Partial<RegistryLimits>
   readonly beaconLimits?: Partial<BeaconLimits>
+  readonly compatLimits?: Partial<CompatLimits>
   readonly connectionLimits?: Partial<ConnectionLimits>
   /** Own id in gossip and the beacons to gossip with. */
   readonly beaconId?: number
@@ -68,7 +78,6 @@ export interface Rendezvous extends AsyncDisposable {
 /** Statistics are made anew at most this often, and at most for 2 % of the time. */
 const STATS_LIFETIME_MS = 1000
 const STATS_LIFETIME_PER_COST = 50
-const HTTP_CONNECTIONS_MAX = 256
 
 /**
  * Starts everything or nothing.
@@ -98,13 +107,26 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
 
   try {
     const clock = now()
-    const registry = new Registry({ ...options, store, verify: ed25519Verify }, clock)
+    let beaconEndpoint: Endpoint | undefined
+    const beaconAt = (localAddress: string | undefined): string | undefined =>
+      beaconEndpoint && namedEndpoint(beaconEndpoint, localAddress)
+    const registry = new Registry({ ...options, store, verify: ed25519Verify, beaconAt }, clock)
+    const relay = new CompatRelay(
+      {
+        ...(options.compatLimits === undefined ? {} : { limits: options.compatLimits }),
+        random: randomBytes,
+        verify: ed25519Verify,
+        registeredKey: (nodeId) => registry.desk.nodes.live(nodeId)?.keyBytes,
+      },
+      clock.at,
+    )
     const beacon = new Beacon(
       {
         beaconId: options.beaconId ?? 0,
         peers: options.beaconPeers ?? [],
         ...(options.beaconLimits === undefined ? {} : { limits: options.beaconLimits }),
         registeredAt: (nodeId) => registry.desk.nodes.place(nodeId),
+        compat: relay,
       },
       clock.at,
     )
@@ -124,21 +146,31 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
       tls: options.tls,
       limits: { ...DEFAULT_CONNECTION_LIMITS, ...options.connectionLimits },
     })
-    const beaconServer = new BeaconServer({ beacon, counters: sockets, log })
+    const drain = (): void => beaconServer.drain()
+    const compatDoor = new CompatDoor({ beacon, relay, drain, log })
+    const beaconServer = new BeaconServer({
+      beacon,
+      counters: sockets,
+      log,
+      drainCompat: () => compatDoor.drain(),
+    })
+    const compatLimits = { ...DEFAULT_COMPAT_LIMITS, ...options.compatLimits }
+    const doors = [compatDoor, new RegistryDoor(registryServer, compatLimits)]
     const view = viewOf(
       { registry, beacon, requests, sockets, startedAt: clock.at },
       () => registryServer.isHealthy,
     )
+    const proxies = new TrustedProxies(options.trustedProxies ?? [])
 
     const registryEndpoint = await registryServer.listen(registryAddress)
     opened.push(() => registryServer.close())
-    const beaconEndpoint = await beaconServer.listen(beaconAddress)
+    beaconEndpoint = await beaconServer.listen(beaconAddress)
     opened.push(() => beaconServer.close())
     let httpEndpoint: Endpoint | undefined
     if (httpAddress !== undefined) {
-      const server = httpServer(view)
-      httpEndpoint = await listen(server, httpAddress, 'http', '-http')
-      opened.push(() => closeHttp(server))
+      const server = new HttpServer({ view, doors, proxies, origins: options.origins, log })
+      httpEndpoint = await server.listen(httpAddress)
+      opened.push(() => server.close())
     }
     return {
       registryEndpoint,
@@ -172,20 +204,14 @@ function viewOf(sources: StatisticsSources, isHealthy: () => boolean): Rendezvou
   }
 }
 
-function httpServer(view: RendezvousView): Server {
-  const app = createApp({ view, peerAddress: (context) => getConnInfo(context).remote.address })
-  const server = createAdaptorServer({
-    fetch: app.fetch,
-    serverOptions: { headersTimeout: 10_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 },
-  }) as Server
-  server.maxConnections = HTTP_CONNECTIONS_MAX
-  return server
-}
-
-async function closeHttp(server: Server & { closeAllConnections?: () => void }): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeAllConnections?.()
-  await closed
+/** Where clients that reached us at `localAddress` find an endpoint of ours; `undefined` when that is not known. */
+function namedEndpoint(
+  { address, port }: Endpoint,
+  localAddress: string | undefined,
+): string | undefined {
+  const isWildcard = address === '::' || address === '0.0.0.0'
+  const named = isWildcard ? canonicalIp(localAddress) : address
+  return named === undefined ? undefined : formatEndpoint({ address: named, port })
 }
 
 function urlOf({ address, port }: Endpoint): string {

@@ -1,12 +1,13 @@
 /**
- * The registry's TCP side: frames in, answers out, nothing sent before it is on disk. All frames that one
- * turn of the event loop brings share one commit (spec/04 §2, §22 W14, W19).
+ * The registry's TCP side, and what a WebSocket door shares with it: frames in, answers out, nothing sent
+ * before it is on disk. All frames that one turn of the event loop brings share one commit (spec/04 §2,
+ * §22 W14, W19).
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { concat } from '../core/bytes.ts'
 import { WireError } from '../core/errors.ts'
-import type { Instant } from '../core/machine.ts'
+import type { Endpoint, Instant } from '../core/machine.ts'
 import { encodeRegistryFrame, RegistryFrameDecoder } from '../core/wire/registry-message.ts'
 import {
   CONNECTIONS_MAX,
@@ -61,8 +62,32 @@ export interface RegistryServerOptions {
   readonly limits: ConnectionLimits
 }
 
+/** What carries the bytes of one client: a TCP socket, or a WebSocket behind the same words. */
+export interface RegistryChannel {
+  readonly destroyed: boolean
+  /** Bytes written and not taken by the network. */
+  readonly writableLength: number
+  write(bytes: Uint8Array): unknown
+  pause(): unknown
+  resume(): unknown
+  /** Sends what was written, then closes. */
+  destroySoon(): unknown
+  destroy(): unknown
+}
+
+/** One client on a channel; whoever reads the channel tells it what came. */
+export interface RegistrySession {
+  read(chunk: Uint8Array): void
+  /** The client has finished sending. */
+  end(): void
+  /** What was written has left. */
+  drained(): void
+  /** The channel is gone. */
+  closed(): void
+}
+
 interface Session {
-  readonly socket: Socket
+  readonly socket: RegistryChannel
   readonly connection: RegistryConnection
   readonly decoder: RegistryFrameDecoder
   answers: Uint8Array[]
@@ -139,7 +164,7 @@ export class RegistryServer {
     clearInterval(this.#ticker)
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#flush()
-    for (const { socket } of this.#sessions) socket.end()
+    for (const { socket } of this.#sessions) socket.destroySoon()
     for (const socket of this.#sockets) socket.destroySoon()
     const force = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy()
@@ -148,30 +173,84 @@ export class RegistryServer {
     clearTimeout(force)
   }
 
-  /** Caps come before TLS, which costs. */
-  #admit(socket: Socket): boolean {
+  hasRoom(source: string): boolean {
     const { counters, limits } = this.#options
-    const source = canonicalIp(socket.remoteAddress)
-    const fromSource = source === undefined ? 0 : (this.#perSource.get(source) ?? 0)
-    socket.on('error', () => socket.destroy())
-    if (
-      source === undefined ||
-      this.#sockets.size >= limits.connectionsMax ||
-      fromSource >= limits.connectionsPerSourceMax
-    ) {
+    return (
+      counters.connections < limits.connectionsMax &&
+      (this.#perSource.get(source) ?? 0) < limits.connectionsPerSourceMax
+    )
+  }
+
+  /** One of the connections that are allowed, in all and from this address; `undefined` when there is none left. */
+  reserve(source: string): (() => void) | undefined {
+    const { counters } = this.#options
+    if (!this.hasRoom(source)) {
       counters.connectionsRefused++
-      socket.destroy()
-      return false
+      return undefined
     }
-    this.#sockets.add(socket)
-    this.#perSource.set(source, fromSource + 1)
+    this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1)
     counters.connections++
-    socket.once('close', () => {
-      this.#sockets.delete(socket)
+    let isReleased = false
+    return () => {
+      if (isReleased) return
+      isReleased = true
       counters.connections--
       const left = (this.#perSource.get(source) ?? 1) - 1
       if (left === 0) this.#perSource.delete(source)
       else this.#perSource.set(source, left)
+    }
+  }
+
+  /** A client on a channel. `localAddress`: the address of ours it came to, where that is known. */
+  accept(
+    socket: RegistryChannel,
+    source: Endpoint,
+    localAddress: string | undefined,
+  ): RegistrySession {
+    const session: Session = {
+      socket,
+      connection: new RegistryConnection(source, localAddress),
+      decoder: new RegistryFrameDecoder(),
+      answers: [],
+      frameAt: performance.now(),
+      begunAt: undefined,
+      pausedAt: undefined,
+      unfinishedBytes: 0,
+      isClosing: false,
+    }
+    this.#sessions.add(session)
+    return {
+      read: (chunk) => this.#read(session, chunk),
+      end: () => {
+        session.isClosing = true
+        this.#schedule(session)
+      },
+      drained: () => {
+        if (session.pausedAt === undefined) return
+        session.pausedAt = undefined
+        socket.resume()
+      },
+      closed: () => {
+        this.#sessions.delete(session)
+        this.#dirty.delete(session)
+        this.#account(session, 0)
+      },
+    }
+  }
+
+  /** Caps come before TLS, which costs. */
+  #admit(socket: Socket): boolean {
+    const source = canonicalIp(socket.remoteAddress)
+    const release = source === undefined ? undefined : this.reserve(source)
+    socket.on('error', () => socket.destroy())
+    if (release === undefined) {
+      socket.destroy()
+      return false
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      release()
     })
     return true
   }
@@ -182,34 +261,12 @@ export class RegistryServer {
       socket.destroy()
       return
     }
-    const session: Session = {
-      socket,
-      connection: new RegistryConnection(source),
-      decoder: new RegistryFrameDecoder(),
-      answers: [],
-      frameAt: performance.now(),
-      begunAt: undefined,
-      pausedAt: undefined,
-      unfinishedBytes: 0,
-      isClosing: false,
-    }
-    this.#sessions.add(session)
+    const session = this.accept(socket, source, canonicalIp(socket.localAddress))
     socket.on('error', () => socket.destroy())
-    socket.on('data', (chunk) => this.#read(session, chunk))
-    socket.on('end', () => {
-      session.isClosing = true
-      this.#schedule(session)
-    })
-    socket.on('drain', () => {
-      if (session.pausedAt === undefined) return
-      session.pausedAt = undefined
-      socket.resume()
-    })
-    socket.once('close', () => {
-      this.#sessions.delete(session)
-      this.#dirty.delete(session)
-      this.#account(session, 0)
-    })
+    socket.on('data', session.read)
+    socket.on('end', session.end)
+    socket.on('drain', session.drained)
+    socket.once('close', session.closed)
   }
 
   #read(session: Session, chunk: Uint8Array): void {

@@ -1,6 +1,7 @@
 /** What the rendezvous tells about itself: `/api/stats` and `/metrics` (spec/04 §17). No IPs, keys or hostnames. */
 import type { Instant } from '../core/machine.ts'
 import type { Beacon } from './beacon.ts'
+import type { CompatRelay } from './compat-relay.ts'
 import { STALE_AFTER_MS, STATS_EDGES_MAX, STATS_NODES_MAX } from './limits.ts'
 import { backboneAddress } from './register-operation.ts'
 import type { Registry } from './registry.ts'
@@ -170,6 +171,7 @@ export function prometheusText(sources: StatisticsSources, now: Instant): string
   single('pilot_beacon_peer_nodes', 'gauge', 'Nodes at peer beacons.', beacon.peerNodeCount)
   single('pilot_beacon_discovers_total', 'counter', 'Discover messages.', counters.discovers)
   single('pilot_beacon_punches_total', 'counter', 'Introductions.', counters.punches)
+  single('pilot_beacon_stun_total', 'counter', 'STUN bindings answered.', counters.stunBindings)
   single('pilot_beacon_relayed_total', 'counter', 'Relayed frames.', counters.relayedFrames)
   single('pilot_beacon_relayed_bytes_total', 'counter', 'Relayed bytes.', counters.relayedBytes)
   family(
@@ -180,5 +182,37 @@ export function prometheusText(sources: StatisticsSources, now: Instant): string
       .sort()
       .map(([reason, count]) => `pilot_beacon_drops_total{reason="${reason}"} ${count}`),
   )
+  if (beacon.compat !== undefined) compatFamilies(beacon.compat, family, single)
   return `${lines.join('\n')}\n`
+}
+
+type Family = (name: string, type: string, help: string, ...samples: string[]) => void
+type Single = (name: string, type: 'counter' | 'gauge', help: string, value: number) => void
+
+/** The WebSockets of the beacon. */
+function compatFamilies(relay: CompatRelay, family: Family, single: Single): void {
+  const { counters } = relay
+  single('pilot_compat_connections', 'gauge', 'Open WebSockets.', relay.connectionCount)
+  single('pilot_compat_nodes', 'gauge', 'Nodes on WebSockets.', relay.nodeCount)
+  single('pilot_compat_queued_bytes', 'gauge', 'Bytes that wait for WebSockets.', relay.queuedBytes)
+  const totals: readonly (readonly [string, string, number])[] = [
+    ['opened', 'WebSockets opened.', counters.opened],
+    ['authenticated', 'Nodes authenticated.', counters.authenticated],
+    ['auth_failures', 'Authentications that failed.', counters.authFailures],
+    ['replaced', 'Connections replaced by another of the same node.', counters.replaced],
+    ['timed_out', 'Connections closed because nothing was heard.', counters.timedOut],
+  ]
+  for (const [name, help, value] of totals)
+    single(`pilot_compat_${name}_total`, 'counter', help, value)
+  const byReason = (name: string, help: string, counts: Readonly<Record<string, number>>): void =>
+    family(
+      name,
+      'counter',
+      help,
+      ...Object.entries(counts)
+        .sort()
+        .map(([reason, count]) => `${name}{reason="${reason}"} ${count}`),
+    )
+  byReason('pilot_compat_refused_total', 'Upgrades refused, by reason.', counters.refused)
+  byReason('pilot_compat_drops_total', 'Messages dropped, by reason.', counters.drops)
 }

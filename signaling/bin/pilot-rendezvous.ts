@@ -22,6 +22,8 @@ interface Flags {
   registryAddr: string
   beaconAddr: string
   http?: string
+  origins?: string
+  trustedProxies?: string
   store: string
   tls?: boolean
   tlsCert?: string
@@ -42,7 +44,18 @@ function command(version: string): Command {
     )
     .option('--registry-addr <host:port>', 'registry listen address', ':9000')
     .option('--beacon-addr <host:port>', 'beacon listen address', ':9001')
-    .option('--http <host:port>', 'serve the status page, /api/stats, /healthz and /metrics here')
+    .option(
+      '--http <host:port>',
+      'serve the status page, /api/stats, /healthz, /metrics and WebSockets for nodes without UDP here',
+    )
+    .option(
+      '--origins <list>',
+      'origins of pages that may open WebSockets, comma between; default: any',
+    )
+    .option(
+      '--trusted-proxies <list>',
+      'addresses and blocks of reverse proxies whose X-Forwarded-For is believed, comma between',
+    )
     .option(
       '--store <file>',
       'SQLite file that keeps the state; "" or ":memory:" keeps nothing',
@@ -131,6 +144,10 @@ async function main(args: readonly string[]): Promise<number> {
       registryAddress: flags.registryAddr,
       beaconAddress: flags.beaconAddr,
       ...(flags.http === undefined || flags.http === '' ? {} : { httpAddress: flags.http }),
+      ...(flags.origins === undefined ? {} : { origins: listOf(flags.origins) }),
+      ...(flags.trustedProxies === undefined
+        ? {}
+        : { trustedProxies: listOf(flags.trustedProxies) }),
       ...(storePath === undefined ? {} : { storePath }),
       ...(tls === undefined ? {} : { tls }),
       limits: { registrationsPerMinute: flags.registrationsPerMinute },
@@ -168,7 +185,10 @@ function announce(
     ...(tls === undefined ? { tls: false } : { fingerprint: certificateFingerprint(tls.cert) }),
   })
   log.info('beacon listening', { udp: formatEndpoint(beaconEndpoint) })
-  if (httpUrl !== undefined) log.info('status page', { url: httpUrl })
+  if (httpUrl !== undefined) {
+    log.info('status page', { url: httpUrl })
+    log.info('relay for nodes without UDP', { url: httpUrl.replace(/^http/, 'ws') })
+  }
   if (storePath !== undefined) log.info('state is kept', { file: storePath })
   else log.warn('state is NOT kept: node ids, trust and hostnames are lost when this process ends')
 }
@@ -246,6 +266,14 @@ function parsePositive(text: string): number {
   if (!/^[1-9]\d{0,6}$/.test(text) || Number(text) > 1_000_000)
     throw new InvalidArgumentError('Expected an integer from 1 to 1000000.')
   return Number(text)
+}
+
+/** Entries between commas. */
+function listOf(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '')
 }
 
 function storePathOf(text: string): string | undefined {

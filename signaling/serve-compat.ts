@@ -1,0 +1,249 @@
+/** The WebSocket doors on Node: `ws` sockets in, the beacon's and the registry's machines behind them (spec/09). */
+import type { Socket } from 'node:net'
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type { Endpoint } from '../core/machine.ts'
+import { TokenBuckets } from '../core/rate-limit.ts'
+import {
+  COMPAT_CLOSE,
+  COMPAT_MESSAGE_MAX,
+  COMPAT_PATH,
+  COMPAT_PROTOCOL,
+  REGISTRY_PATH,
+  REGISTRY_PROTOCOL,
+} from '../core/rendezvous/compat-message.ts'
+import type { Beacon } from './beacon.ts'
+import type { CompatConnection, CompatRelay } from './compat-relay.ts'
+import type { CompatLimits } from './limits.ts'
+import type { Log } from './log.ts'
+import { rateKey } from './request-fields.ts'
+import { canonicalIp } from './serve-address.ts'
+import { now } from './serve-clock.ts'
+import type { RegistryChannel, RegistryServer } from './serve-registry.ts'
+import type { Admission, SocketDoor } from './socket-routes.ts'
+
+/** How long a peer may take to answer a close. */
+const CLOSE_MS = 2000
+
+const PROTOCOLS: ReadonlyMap<string, string> = new Map([
+  [COMPAT_PATH, COMPAT_PROTOCOL],
+  [REGISTRY_PATH, REGISTRY_PROTOCOL],
+])
+
+/** Upgrades for `@hono/node-server`: nothing larger than a message of ours, no compression. */
+export function createWebSocketServer(): WebSocketServer {
+  return new WebSocketServer({
+    noServer: true,
+    maxPayload: COMPAT_MESSAGE_MAX,
+    perMessageDeflate: false,
+    // The routes have seen to it that ours is among them.
+    handleProtocols: (_offered, { url = '' }) => PROTOCOLS.get(url.split('?')[0]!) ?? false,
+  })
+}
+
+/** The TCP socket under an upgrade. */
+export function tcpSocketOf(context: Context): Socket {
+  return (context.env as HttpBindings).incoming.socket
+}
+
+export interface CompatDoorOptions {
+  readonly beacon: Beacon
+  readonly relay: CompatRelay
+  /** Sends what the beacon has to send. */
+  readonly drain: () => void
+  readonly log: Log
+}
+
+interface Wire {
+  readonly socket: WebSocket
+  readonly tcp: Socket
+}
+
+/** `/v1/compat`: nodes without UDP. */
+export class CompatDoor implements SocketDoor<WebSocket> {
+  readonly path: string = COMPAT_PATH
+  readonly protocol: string = COMPAT_PROTOCOL
+  readonly #options: CompatDoorOptions
+  readonly #wires = new Map<CompatConnection, Wire>()
+  readonly #corked = new Set<Socket>()
+
+  constructor(options: CompatDoorOptions) {
+    this.#options = options
+  }
+
+  admit({ address }: Endpoint): Admission {
+    return this.#options.relay.admit(address, performance.now())
+  }
+
+  open(socket: WebSocket, client: Endpoint, context: Context): void {
+    const { beacon, relay, drain, log } = this.#options
+    const connection = relay.open(client.address, now())
+    this.#wires.set(connection, { socket, tcp: tcpSocketOf(context) })
+    socket.on('message', (data, isBinary) => {
+      const bytes = data as Buffer // never fragments or an ArrayBuffer: `binaryType` is the default
+      if (isBinary) beacon.handleCompatMessage(connection, bytes, performance.now())
+      else relay.handleText(connection, bytes.toString(), now())
+      drain()
+    })
+    const heard = (): void => relay.handlePong(connection, performance.now())
+    socket.on('ping', heard)
+    socket.on('pong', heard)
+    socket.on('error', (error) => log.debug('WebSocket failed', { reason: error.message }))
+    socket.on('close', () => {
+      this.#wires.delete(connection)
+      relay.handleClosed(connection)
+    })
+    drain()
+  }
+
+  /** Sends what the relay has for its WebSockets. */
+  drain(): void {
+    const { relay } = this.#options
+    for (let next = relay.pollTransmit(); next !== undefined; next = relay.pollTransmit()) {
+      const { connection } = next
+      const wire = this.#wires.get(connection)
+      if (wire === undefined) continue
+      const { socket, tcp } = wire
+      switch (next.type) {
+        case 'binary': {
+          const { length } = next.bytes
+          this.#cork(tcp)
+          socket.send(next.bytes, { binary: true }, () => relay.handleSent(connection, length))
+          break
+        }
+        case 'text':
+          socket.send(next.text)
+          break
+        case 'ping':
+          socket.ping()
+          break
+        case 'close':
+          close(socket, next.code, next.reason)
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    const { code, reason } = COMPAT_CLOSE.goingAway
+    await Promise.all([...this.#wires.values()].map(({ socket }) => close(socket, code, reason)))
+  }
+
+  /** What one turn of the event loop brings for one peer goes out in one write. */
+  #cork(tcp: Socket): void {
+    if (this.#corked.has(tcp)) return
+    if (this.#corked.size === 0)
+      setImmediate(() => {
+        for (const socket of this.#corked) socket.uncork()
+        this.#corked.clear()
+      })
+    tcp.cork()
+    this.#corked.add(tcp)
+  }
+}
+
+/** `/v1/registry`: the registry's frames, as bytes over WebSocket messages. */
+export class RegistryDoor implements SocketDoor<WebSocket> {
+  readonly path: string = REGISTRY_PATH
+  readonly protocol: string = REGISTRY_PROTOCOL
+  readonly #server: RegistryServer
+  readonly #upgrades: TokenBuckets<string>
+  readonly #sockets = new Set<WebSocket>()
+
+  constructor(server: RegistryServer, limits: CompatLimits) {
+    this.#server = server
+    this.#upgrades = new TokenBuckets({
+      burst: limits.upgradeBurst,
+      perSecond: limits.upgradesPerSecond,
+    })
+  }
+
+  admit({ address }: Endpoint): Admission {
+    if (!this.#upgrades.take(rateKey(address), performance.now())) return 'rate-limited'
+    return this.#server.hasRoom(address) ? 'admitted' : 'full'
+  }
+
+  open(socket: WebSocket, client: Endpoint, context: Context): void {
+    socket.on('error', () => {}) // `close` follows
+    const release = this.#server.reserve(client.address)
+    if (release === undefined) {
+      const { code, reason } = COMPAT_CLOSE.tryLater
+      close(socket, code, reason)
+      return
+    }
+    this.#sockets.add(socket)
+    const channel = new WebSocketChannel(socket, () => session.drained())
+    const localAddress = canonicalIp(tcpSocketOf(context).localAddress)
+    const session = this.#server.accept(channel, client, localAddress)
+    socket.on('message', (data, isBinary) => {
+      if (isBinary) session.read(data as Buffer)
+      else close(socket, 1003, 'binary messages only')
+    })
+    socket.on('close', () => {
+      this.#sockets.delete(socket)
+      release()
+      session.closed()
+    })
+  }
+
+  async close(): Promise<void> {
+    const { code, reason } = COMPAT_CLOSE.goingAway
+    await Promise.all([...this.#sockets].map((socket) => close(socket, code, reason)))
+  }
+}
+
+/** A WebSocket in the words of a TCP socket; a message is only as many bytes as it holds. */
+class WebSocketChannel implements RegistryChannel {
+  readonly #socket: WebSocket
+  readonly #onempty: () => void
+
+  constructor(socket: WebSocket, onempty: () => void) {
+    this.#socket = socket
+    this.#onempty = onempty
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.readyState !== this.#socket.OPEN
+  }
+
+  get writableLength(): number {
+    return this.#socket.bufferedAmount
+  }
+
+  write(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += COMPAT_MESSAGE_MAX)
+      this.#socket.send(bytes.subarray(at, at + COMPAT_MESSAGE_MAX), { binary: true }, () => {
+        if (this.#socket.bufferedAmount === 0) this.#onempty()
+      })
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  destroySoon(): void {
+    const { code, reason } = COMPAT_CLOSE.goingAway
+    close(this.#socket, code, reason)
+  }
+
+  destroy(): void {
+    this.#socket.terminate()
+  }
+}
+
+/** Closes after what was sent, insists when the peer does not answer; settles when the socket is gone. */
+function close(socket: WebSocket, code: number, reason: string): Promise<void> {
+  if (socket.readyState === socket.CLOSED) return Promise.resolve()
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => socket.terminate(), CLOSE_MS)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    socket.close(code, reason)
+  })
+}
