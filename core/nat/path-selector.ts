@@ -33,7 +33,10 @@ export class PathSelector {
   /** The endpoint has answered or sent something authentic; until it is given up. */
   #isProven = false
   #candidates: Endpoint[] = []
+  /** Paths made for this peer, as against endpoints of the network. */
+  #made: Endpoint[] = []
   #hasRelay: boolean
+  #isRelayOnly = false
   #relayHeardAt: Instant | undefined
   #directHeardAt = Number.NEGATIVE_INFINITY
   /** First send since something was last heard on the direct path. */
@@ -68,8 +71,22 @@ export class PathSelector {
     this.#hasRelay = hasRelay
   }
 
+  /** The registry says that the peer has no endpoint of the network (spec/09). */
+  get isRelayOnly(): boolean {
+    return this.#isRelayOnly
+  }
+
+  /** While set, no endpoint of the network counts for this peer; paths made for it do. */
+  setRelayOnly(isRelayOnly: boolean, now: Instant): void {
+    this.#isRelayOnly = isRelayOnly
+    if (!isRelayOnly) return
+    for (const endpoint of [...this.#candidates, this.#endpoint])
+      if (endpoint !== undefined && !this.#counts(endpoint)) this.handleWithdrawn(endpoint, now)
+  }
+
   /** A path made for this peer, e.g. a data channel: used as soon as it has answered, while no other does. */
   handleOffered(endpoint: Endpoint, now: Instant): void {
+    if (!this.#made.includes(endpoint)) this.#made.push(endpoint)
     this.#addCandidate(endpoint)
     if (this.#isProven) return
     if (!this.#probes.includes(endpoint)) this.#probes.push(endpoint)
@@ -78,6 +95,7 @@ export class PathSelector {
 
   /** A path is closed for good: packets take another at once. */
   handleWithdrawn(endpoint: Endpoint, now: Instant): void {
+    this.#made = this.#made.filter((made) => !sameEndpoint(made, endpoint))
     this.#candidates = this.#candidates.filter((candidate) => !sameEndpoint(candidate, endpoint))
     this.#probes = this.#probes.filter(
       (probe) => probe === 'relay' || !sameEndpoint(probe, endpoint),
@@ -112,6 +130,7 @@ export class PathSelector {
   /** A key exchange of the peer verified. It may be a replay, so it proves no path and displaces none. */
   handleKeyExchange(from: ArrivalPath, now: Instant): void {
     if (from !== 'relay') {
+      if (!this.#counts(from)) return
       this.#addCandidate(from)
       if (!this.#isProven) this.#endpoint = from
     } else if (!this.#isProven) {
@@ -131,6 +150,7 @@ export class PathSelector {
       }
       return
     }
+    if (!this.#counts(from)) return
     if (this.#isProven && !sameEndpoint(from, this.#endpoint)) {
       // The peer moved, or somebody forwards its frames: what answers a probe there decides (RFC 9000 §8.2).
       if (this.#isDoubted(now)) this.#prove(from, now)
@@ -146,7 +166,7 @@ export class PathSelector {
   /** A probe sent on `sentOn` was answered, on whatever path the answer came. */
   handleProbeAnswer(sentOn: ArrivalPath, now: Instant): void {
     if (sentOn === 'relay') this.#relayHeardAt = now
-    else this.#prove(sentOn, now)
+    else if (this.#counts(sentOn)) this.#prove(sentOn, now)
   }
 
   /** Something that the peer will answer was sent by `route`. */
@@ -260,6 +280,10 @@ export class PathSelector {
   #isDoubted(now: Instant): boolean {
     // Added up as the timer was: a difference may fall short of it by a rounding.
     return this.#unansweredSince !== undefined && now >= this.#unansweredSince + DOUBT_MS
+  }
+
+  #counts(endpoint: Endpoint): boolean {
+    return !this.#isRelayOnly || this.#made.some((made) => sameEndpoint(made, endpoint))
   }
 
   #schedule(at: Instant): void {

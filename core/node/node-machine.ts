@@ -59,17 +59,17 @@ export class NodeMachine {
   datagramsReceived = 0
 
   constructor(options: NodeMachineOptions) {
-    const { crypto, now, beacon, keepaliveMs = 30_000 } = options
+    const { crypto, now, beacon, relayOnly = false, keepaliveMs = 30_000 } = options
     const random = viewOf(crypto.random(8))
     const fraction = (at: number): number => random.getUint32(at) / 0x1_0000_0000
     const context = new NodeContext(options)
     this.#context = context
     this.#desk = new RegistryDesk(context)
-    const hasBeacon = beacon !== undefined && options.fixedEndpoint === undefined
+    const hasBeacon = beacon !== undefined && options.fixedEndpoint === undefined && !relayOnly
     this.#registration = new Registration({ keepaliveMs, hasBeacon, now })
     this.#registration.hostname = options.hostname ?? ''
     this.#registration.isPublic = options.isPublic ?? false
-    this.#beacon = beacon && new BeaconClient({ beacon, jitter: fraction(4), now })
+    this.#beacon = beacon && new BeaconClient({ beacon, relayOnly, jitter: fraction(4), now })
     this.#ports = new PortTable(fraction(0))
     this.#ports.listen(PORT.trust)
     this.#scheduler = new Scheduler(context, this.#ports)
@@ -157,6 +157,8 @@ export class NodeMachine {
     this.bytesReceived += datagram.length
     this.datagramsReceived++
     if (datagram.length > 0 && datagram[0]! < 0x10) this.#handleBeacon(datagram, from, now)
+    else if (this.#context.options.relayOnly === true && this.#beacon?.isBeacon(from) === true)
+      this.#context.drop('not-relayed')
     else this.#frames.handle(datagram, from, undefined, now)
     this.#settle(now)
   }
@@ -558,6 +560,7 @@ export class NodeMachine {
     const { requests, options } = this.#context
     switch (kind) {
       case 'register': {
+        if (options.relayOnly === true) return requests.register('', options.owner ?? '', true)
         const fallback = options.fixedEndpoint ?? options.localEndpoint
         return requests.register(this.#registration.listenAddress(fallback), options.owner ?? '')
       }

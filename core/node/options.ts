@@ -17,6 +17,11 @@ export interface NodeMachineOptions {
   /** Registered instead of what the beacon sees; the registry takes the port of it (spec/02 §4.1). */
   readonly fixedEndpoint?: Endpoint
   readonly beacon?: Endpoint
+  /**
+   * This node has no UDP: `beacon` is a WebSocket, every frame goes through it (spec/09), and peers are told so.
+   * Paths made for single peers may come beside it. Default false.
+   */
+  readonly relayOnly?: boolean
   readonly hostname?: string
   readonly isPublic?: boolean
   readonly owner?: string

@@ -60,11 +60,14 @@ export class PeerFinder {
   }
 
   handleResolved(peerId: number, reply: RegistryMessage, now: Instant): void {
-    const { peers, scheduler, beacon } = this.#parts
+    const { context, peers, scheduler, beacon } = this.#parts
     const peer = peers.get(peerId)
     if (peer === undefined) return
     peer.resolveInquiry = { name: 'answered', at: now }
-    const endpoint = reply.relay_only === true ? undefined : endpointOf(reply.real_addr)
+    const isRelayOnly = reply.relay_only === true
+    const isDirect = !isRelayOnly && context.options.relayOnly !== true
+    const endpoint = isDirect ? endpointOf(reply.real_addr) : undefined
+    peer.paths.setRelayOnly(isRelayOnly, now)
     peer.paths.handleResolved(endpoint === undefined ? [] : [endpoint], now)
     if (endpoint === undefined && !this.#isReachable(peer) && beacon === undefined)
       this.#giveUp(
@@ -120,7 +123,7 @@ export class PeerFinder {
       peer.lookupInquiry = { name: 'asked', at: now }
       desk.ask({ kind: 'lookup', peerId: peer.id }, context.requests.lookup(peer.id), now)
     }
-    beacon?.requestPunch(peer.id)
+    if (!peer.paths.isRelayOnly) beacon?.requestPunch(peer.id)
   }
 
   /** A dial goes unanswered: look for the peer anew, and suspect the keys (spec/01 §7.4, §12 b, d). */
@@ -132,7 +135,7 @@ export class PeerFinder {
     peer.nudgeAt = now + NUDGE_MS
     if (now - peer.heardAt < NUDGE_MS) return
     peer.tunnel.requestAgain(now)
-    this.#parts.beacon?.requestPunch(peer.id)
+    if (!peer.paths.isRelayOnly) this.#parts.beacon?.requestPunch(peer.id)
     if (ageOf(peer.resolveInquiry, now) > INQUIRY_RETRY_MS) this.#resolve(peer, now)
     if (peer.nudges % ROTATE_AFTER_NUDGES === 0 && peer.tunnel.isKeyed && !peer.isPlaintext)
       peer.tunnel.rotate(this.#parts.context.createLocalKeys(), now)

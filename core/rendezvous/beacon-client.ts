@@ -26,6 +26,8 @@ export type BeaconClientEvent =
 
 export interface BeaconClientOptions {
   readonly beacon: Endpoint
+  /** Nothing but the relay: no endpoint to ask for, no mapping to open (spec/09). Default false. */
+  readonly relayOnly?: boolean
   /** 0..1, from the node's randomness: spreads refreshes. */
   readonly jitter: number
   readonly now: Instant
@@ -34,6 +36,7 @@ export interface BeaconClientOptions {
 export class BeaconClient {
   readonly beacon: Endpoint
   readonly #refreshMs: number
+  readonly #isRelayOnly: boolean
   /** 0 until the registry gave us one: the beacon then only tells our address (spec/02 §2.1). */
   #nodeId = 0
   #observed: Endpoint | undefined
@@ -45,8 +48,9 @@ export class BeaconClient {
   #punchBudgetAt: Instant
   #outbox: BeaconClientEvent[] = []
 
-  constructor({ beacon, jitter, now }: BeaconClientOptions) {
+  constructor({ beacon, relayOnly = false, jitter, now }: BeaconClientOptions) {
     this.beacon = beacon
+    this.#isRelayOnly = relayOnly
     this.#refreshMs = REFRESH_MS - jitter * REFRESH_JITTER_MS
     this.#nextDiscoverAt = now
     this.#punchBudgetAt = now
@@ -79,26 +83,27 @@ export class BeaconClient {
   }
 
   requestPunch(targetId: number): void {
-    if (this.#nodeId === 0) return
+    if (this.#nodeId === 0 || this.#isRelayOnly) return
     this.#send({ type: 'punch-request', requesterId: this.#nodeId, targetId })
   }
 
   /** `message` came from the beacon's endpoint. Relay deliveries are the node's, not handled here. */
   handleMessage(message: BeaconMessage, now: Instant): void {
+    if (this.#isRelayOnly) return
     if (message.type === 'discover-reply') this.#handleReply(message.endpoint, now)
     else if (message.type === 'punch-command') this.#handlePunch(message.endpoint, now)
   }
 
   handleTimeout(now: Instant): void {
-    if (now < this.#nextDiscoverAt) return
+    if (this.#isRelayOnly || now < this.#nextDiscoverAt) return
     this.#discoverAt ??= now
     this.#send({ type: 'discover', nodeId: this.#nodeId })
     this.#nextDiscoverAt = now + RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)]!
     this.#attempts++
   }
 
-  pollTimeout(): Instant {
-    return this.#nextDiscoverAt
+  pollTimeout(): Instant | undefined {
+    return this.#isRelayOnly ? undefined : this.#nextDiscoverAt
   }
 
   pollEvent(): BeaconClientEvent | undefined {

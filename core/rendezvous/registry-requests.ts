@@ -14,14 +14,18 @@ export class RegistryRequests {
     this.#nodeId = nodeId
   }
 
-  /** Signed although the base profile ignores that: our registry then refuses unsigned ones for this key. */
-  register(listenAddr: string, owner: string): RegistryMessage {
+  /**
+   * Signed although the base profile ignores that: our registry then refuses unsigned ones for this key.
+   * `relayOnly`: peers reach us through a beacon only (spec/05 §5.1).
+   */
+  register(listenAddr: string, owner: string, relayOnly = false): RegistryMessage {
     const publicKey = toBase64(this.#identity.publicKey)
     return {
       type: 'register',
       listen_addr: listenAddr,
       public_key: publicKey,
       ...(owner === '' ? {} : { owner }),
+      ...(relayOnly ? { relay_only: true } : {}),
       signature: this.#identity.signBase64(challenge.registerChallenge(listenAddr, publicKey)),
     }
   }
