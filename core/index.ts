@@ -1,8 +1,9 @@
 /** Public surface of the core: re-exports only. */
 export { fromBase64, fromHex, fromUtf8, toBase64, toHex, utf8 } from './bytes.ts'
 export * from './constants.ts'
+export { EdgeAead } from './crypto/edge-aead.ts'
 export { nobleCrypto } from './crypto/noble.ts'
-export type { Aead, CryptoProvider, KeyPair } from './crypto/provider.ts'
+export type { Aead, AsyncAead, CryptoProvider, KeyPair, SealJob } from './crypto/provider.ts'
 export * from './errors.ts'
 export { Identity } from './identity/identity.ts'
 export { formatIp, ipBytes } from './ip.ts'

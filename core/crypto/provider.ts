@@ -21,6 +21,23 @@ export interface Aead {
    * authenticate. Never throws for bad bytes; fewer than 16 bytes do not authenticate.
    */
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined
+  /** Set where the work is done later, at the edge of the machine (`edge-aead.ts`). */
+  readonly later?: AsyncAead
+}
+
+/** The same where the platform answers later. */
+export interface AsyncAead {
+  /** Ciphertext with its tag. */
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Promise<Uint8Array>
+  /** `undefined` when it does not authenticate; never rejects for bad bytes. */
+  open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Promise<Uint8Array | undefined>
+}
+
+/** What is left to do to a frame before it may leave: it still holds its packet in the clear. */
+export interface SealJob {
+  readonly aead: AsyncAead
+  readonly nonce: Uint8Array
+  readonly aad: Uint8Array
 }
 
 export interface KeyPair {
@@ -29,6 +46,8 @@ export interface KeyPair {
 }
 
 export interface CryptoProvider {
+  /** Its `aead` is an `EdgeAead`: the driver must seal and open. */
+  readonly isEdge?: boolean
   /** Bytes from the platform's CSPRNG. */
   random(bytes: number): Uint8Array
   sha256(data: Uint8Array): Uint8Array

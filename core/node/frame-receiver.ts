@@ -5,9 +5,11 @@
 import { equals } from '../bytes.ts'
 import type { Instant } from '../machine.ts'
 import type { ArrivalPath } from '../nat/path-selector.ts'
+import type { OpenAttempt } from '../tunnel/session.ts'
 import {
   classifyFrame,
   decodeKeyExchangeFrame,
+  decodeSealedFrame,
   KEY_EXCHANGE_BYTES,
   type KeyExchangeFrame,
   keyExchangeSigningBytes,
@@ -27,6 +29,13 @@ import type { Scheduler } from './scheduler.ts'
 
 /** Key exchanges whose sender's key the registry is being asked for. */
 const HELD_MAX = 256
+
+/** A sealed frame and the keys that may open it. */
+export interface SealedAttempts {
+  readonly nonce: Uint8Array
+  readonly ciphertext: Uint8Array
+  readonly attempts: readonly OpenAttempt[]
+}
 
 export interface FrameReceiverParts {
   readonly context: NodeContext
@@ -64,6 +73,14 @@ export class FrameReceiver {
       default:
         return context.drop('malformed')
     }
+  }
+
+  /** Where the AEAD answers later: what would be tried on this frame, in order; none when it is not sealed. */
+  openAttempts(frame: Uint8Array): SealedAttempts | undefined {
+    if (frame.length < SEALED_OVERHEAD_BYTES || classifyFrame(frame) !== 'sealed') return undefined
+    const { sender, nonce, ciphertext } = decodeSealedFrame(frame)
+    const attempts = this.#parts.peers.get(sender)?.tunnel.openAttempts ?? []
+    return attempts.length === 0 ? undefined : { nonce, ciphertext, attempts }
   }
 
   /** The registry told the key of a node: a key exchange may have waited for it. */

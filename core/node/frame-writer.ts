@@ -2,6 +2,7 @@
  * Turns what a peer wants to send into datagrams, built in place in the caller's buffer: relay header,
  * frame header, packet, tag. Every packet stands at the same offset, so that nothing is ever moved.
  */
+import type { SealJob } from '../crypto/provider.ts'
 import type { Endpoint, Instant } from '../machine.ts'
 import type { ArrivalPath, Route } from '../nat/path-selector.ts'
 import { RELAY_OVERHEAD_BYTES, writeRelayHeader } from '../wire/beacon-message.ts'
@@ -28,6 +29,11 @@ export interface Transmit {
   to: Endpoint
   start: number
   end: number
+  /**
+   * Where the AEAD answers later: `buffer[seal.start..end - 16)` is still in the clear. Seal it, tag
+   * included, before anything is sent.
+   */
+  seal: (SealJob & { readonly start: number }) | undefined
 }
 
 /** Told when a stream's connection handed out a packet. */
@@ -36,12 +42,18 @@ export type StreamPolled = (stream: Stream, now: Instant) => void
 interface FrameCopy {
   readonly peer: Peer
   readonly frame: Uint8Array
+  readonly job: SealJob | undefined
 }
 
 export class FrameWriter {
   readonly #nodeId: number
   readonly #beacon: Endpoint | undefined
-  readonly #transmit: Transmit = { to: { address: '', port: 0 }, start: 0, end: 0 }
+  readonly #transmit: Transmit = {
+    to: { address: '', port: 0 },
+    start: 0,
+    end: 0,
+    seal: undefined,
+  }
   /** The frame just sent directly, to be sent through the relay as well. */
   #copy: FrameCopy | undefined
 
@@ -70,9 +82,9 @@ export class FrameWriter {
   /** The next datagram of this peer, or `undefined` when it has none that can leave now. */
   write(peer: Peer, buffer: Uint8Array, now: Instant, polled: StreamPolled): Transmit | undefined {
     if (this.#copy !== undefined) {
-      const { peer: other, frame } = this.#copy
+      const { peer: other, frame, job } = this.#copy
       this.#copy = undefined
-      const sent = this.writeFrameVia(other.id, 'relay', frame, buffer)
+      const sent = withSeal(this.writeFrameVia(other.id, 'relay', frame, buffer), job)
       if (sent !== undefined) return sent
     }
     return this.#writeKeyExchange(peer, buffer, now) ?? this.#writePacket(peer, buffer, now, polled)
@@ -95,7 +107,7 @@ export class FrameWriter {
     buffer.set(frame, FRAME_AT)
     // G1 takes key exchanges only the way the first one came, yet sends its own the other way (spec/01 §12 a).
     const route = via === 'relay' ? 'both' : peer.paths.keyExchangeRoute(now)
-    return this.#route(peer, route, buffer, FRAME_AT, FRAME_AT + frame.length)
+    return this.#route(peer, route, buffer, FRAME_AT, FRAME_AT + frame.length, undefined)
   }
 
   #writePacket(
@@ -134,6 +146,7 @@ export class FrameWriter {
     const expectsAnswer = wantsAnswer(buffer, PACKET_AT)
     let start = FRAME_AT
     let end: number
+    let job: SealJob | undefined
     if (peer.isPlaintext) {
       start = PACKET_AT - PLAIN_HEADER_BYTES
       writePlainHeader(buffer, start)
@@ -145,12 +158,14 @@ export class FrameWriter {
         peer.pushFirst({ ...queued, packet, profile: 1 })
       }
       end = start + peer.tunnel.seal(buffer, start, packetBytes, now, isProbe, queued?.profile)
+      job = peer.tunnel.sealJob
     }
-    if (queued?.via !== undefined) return this.#send(peer.id, queued.via, buffer, start, end)
+    if (queued?.via !== undefined)
+      return withSeal(this.#send(peer.id, queued.via, buffer, start, end), job)
     // Probes are no use: they would keep an idle path alive for the sake of probing it.
     peer.lastUseAt = now
     if (expectsAnswer) peer.paths.handleSent(now)
-    return this.#route(peer, peer.paths.route(now), buffer, start, end)
+    return this.#route(peer, peer.paths.route(now), buffer, start, end, job)
   }
 
   #route(
@@ -159,11 +174,12 @@ export class FrameWriter {
     buffer: Uint8Array,
     start: number,
     end: number,
+    job: SealJob | undefined,
   ): Transmit | undefined {
     if (route === 'none') return undefined
-    if (route === 'relay') return this.#send(peer.id, 'relay', buffer, start, end)
-    if (route === 'both') this.#copy = { peer, frame: buffer.slice(start, end) }
-    return this.#result(peer.paths.endpoint!, start, end)
+    if (route === 'relay') return withSeal(this.#send(peer.id, 'relay', buffer, start, end), job)
+    if (route === 'both') this.#copy = { peer, frame: buffer.slice(start, end), job }
+    return withSeal(this.#result(peer.paths.endpoint!, start, end), job)
   }
 
   #send(
@@ -185,8 +201,15 @@ export class FrameWriter {
     transmit.to = to
     transmit.start = start
     transmit.end = end
+    transmit.seal = undefined
     return transmit
   }
+}
+
+/** Packets always stand at the same place, so that is where sealing begins. */
+function withSeal(transmit: Transmit | undefined, job: SealJob | undefined): Transmit | undefined {
+  if (transmit !== undefined && job !== undefined) transmit.seal = { ...job, start: PACKET_AT }
+  return transmit
 }
 
 /**

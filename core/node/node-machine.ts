@@ -21,7 +21,7 @@ import type { RegistryMessage } from '../wire/registry-message.ts'
 import { Admission } from './admission.ts'
 import { NodeContext } from './context.ts'
 import type { NodeMachineEvent } from './events.ts'
-import { FrameReceiver } from './frame-receiver.ts'
+import { FrameReceiver, type SealedAttempts } from './frame-receiver.ts'
 import { FrameWriter, type Transmit } from './frame-writer.ts'
 import type { NodeMachineOptions } from './options.ts'
 import { PacketReceiver } from './packet-receiver.ts'
@@ -161,6 +161,20 @@ export class NodeMachine {
       this.#context.drop('not-relayed')
     else this.#frames.handle(datagram, from, undefined, now)
     this.#settle(now)
+  }
+
+  /**
+   * Where the AEAD answers later: what is to be tried on this datagram before it is handled. The driver puts
+   * the first plaintext it gets ready (`EdgeAead.putReady`) and then calls `handleDatagram`.
+   */
+  openAttempts(datagram: Uint8Array): SealedAttempts | undefined {
+    if (datagram.length === 0 || datagram[0]! >= 0x10) return this.#frames.openAttempts(datagram)
+    try {
+      const message = decodeBeaconMessage(datagram)
+      return message.type === 'relay-deliver' ? this.#frames.openAttempts(message.frame) : undefined
+    } catch {
+      return undefined // counted when it is handled
+    }
   }
 
   handleRegistryConnected(now: Instant): void {

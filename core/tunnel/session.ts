@@ -3,7 +3,7 @@
  * its own nonce prefix and counter, opens with a replay window per peer prefix. No sockets, no retries.
  */
 import { equals, utf8 } from '../bytes.ts'
-import { type Aead, type CryptoProvider, hkdfSha256 } from '../crypto/provider.ts'
+import { type Aead, type CryptoProvider, hkdfSha256, type SealJob } from '../crypto/provider.ts'
 import { ReplayWindow } from '../crypto/replay-window.ts'
 import type { Instant } from '../machine.ts'
 import { SEALED_HEADER_BYTES, writeSealedHeader } from '../wire/frame.ts'
@@ -49,6 +49,12 @@ export interface SessionOptions {
   readonly now: Instant
 }
 
+/** A key that may open a frame. */
+export interface OpenAttempt {
+  readonly aead: Aead
+  readonly aad: Uint8Array
+}
+
 export type OpenResult = Uint8Array | 'forged' | 'replayed'
 
 export class Session {
@@ -57,6 +63,8 @@ export class Session {
   readonly createdAt: Instant
   /** When a frame last authenticated under these keys. */
   openedAt: Instant | undefined
+  /** Left by the last `seal` where the AEAD answers later: the frame must not leave before it is done. */
+  sealJob: SealJob | undefined
   #profile: KeyProfile | undefined
   #isProfileProven = false
   #doubleSeals = DOUBLE_SEALS
@@ -120,8 +128,19 @@ export class Session {
     buffer.set(nonce, offset + 8)
     const start = offset + SEALED_HEADER_BYTES
     const aad = use === 2 ? this.#ownAad : NO_AAD
-    this.#aead[use - 1]!.sealInPlace(nonce, aad, buffer, start, start + packetBytes)
+    const aead = this.#aead[use - 1]!
+    aead.sealInPlace(nonce, aad, buffer, start, start + packetBytes)
+    this.sealJob = aead.later && { aead: aead.later, nonce: nonce.slice(), aad }
     return SEALED_HEADER_BYTES + packetBytes + 16
+  }
+
+  /** What `open` will try, in its order: keys and AAD. */
+  get openAttempts(): OpenAttempt[] {
+    const first = this.#profile ?? 2
+    return [first, 3 - first].map((profile) => ({
+      aead: this.#aead[profile - 1]!,
+      aad: profile === 2 ? this.#peerAad : NO_AAD,
+    }))
   }
 
   /** Opens first, then consults the window: nothing unauthenticated moves it (spec/01 §12 b). */

@@ -3,11 +3,11 @@
  * (spec/01 §7.4). It is told key exchanges only after their identity was verified. Where frames travel
  * is the path selector's business.
  */
-import type { CryptoProvider } from '../crypto/provider.ts'
+import type { CryptoProvider, SealJob } from '../crypto/provider.ts'
 import type { Instant } from '../machine.ts'
 import { KEY_EXCHANGE_FLAG, type KeyExchangeFrame, SEALED_HEADER_BYTES } from '../wire/frame.ts'
 import type { LocalKeys } from './local-keys.ts'
-import { type KeyProfile, type OpenResult, Session } from './session.ts'
+import { type KeyProfile, type OpenAttempt, type OpenResult, Session } from './session.ts'
 
 /** Waits between key exchange requests while something wants to be sent; the last one repeats. */
 const RETRY_MS = [500, 1000, 2000, 4000] as const
@@ -37,6 +37,7 @@ export class Tunnel {
   #candidate: Session | undefined
   #previous: { session: Session; until: Instant } | undefined
   #profile: KeyProfile | undefined
+  #lastSealer: Session | undefined
   /** When and how often a request went out since the tunnel was last keyed or abandoned. */
   #requests = 0
   #nextRequestAt: Instant | undefined
@@ -136,6 +137,17 @@ export class Tunnel {
     return verdict
   }
 
+  /** What `open` will try, in its order. */
+  get openAttempts(): OpenAttempt[] {
+    const sessions = [this.#current, this.#candidate, this.#previous?.session]
+    return sessions.flatMap((session) => session?.openAttempts ?? [])
+  }
+
+  /** Left by the last `seal` where the AEAD answers later. */
+  get sealJob(): SealJob | undefined {
+    return this.#lastSealer?.sealJob
+  }
+
   /**
    * Whether the next packet must be sealed twice, once per profile (spec/01 §6.1); `forProbe` as in `seal`.
    * The copy is sealed by `seal` with profile 1.
@@ -159,6 +171,7 @@ export class Tunnel {
     this.#takeOver(now)
     const session = this.#sealer(forProbe)
     if (session === undefined) return 0
+    this.#lastSealer = session
     const use = profile ?? (session.sealsTwice ? 2 : undefined)
     return session.seal(buffer, offset, packetBytes, use)
   }

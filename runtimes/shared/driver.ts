@@ -6,6 +6,7 @@ import {
   TRANSMIT_BUFFER_BYTES,
 } from '../../core/index.ts'
 import type { Clock } from './clock.ts'
+import { CryptoEdge } from './crypto-edge.ts'
 import type { ByteStream, DatagramSocket, RegistryConnector } from './transport.ts'
 
 /** Datagrams are built one behind the other in a slab; a sent slab is left to the garbage collector. */
@@ -18,6 +19,8 @@ export interface DriverOptions {
   readonly socket: DatagramSocket
   readonly registry: RegistryConnector
   readonly clock: Clock
+  /** The machine's AEADs answer later: seal and open here. */
+  readonly isEdge?: boolean
   /** Every event but those the driver handles itself. */
   readonly onevent: (event: NodeMachineEvent) => void
   readonly onstream: (stream: Stream) => void
@@ -25,6 +28,8 @@ export interface DriverOptions {
 
 export class Driver {
   readonly #options: DriverOptions
+  /** Where AES-GCM answers later. */
+  readonly #edge: CryptoEdge | undefined
   #slab = new Uint8Array(SLAB_BYTES)
   #slabAt = 0
   #registry: ByteStream | undefined
@@ -37,8 +42,16 @@ export class Driver {
   constructor(options: DriverOptions) {
     this.#options = options
     const { machine, socket, clock } = options
+    if (options.isEdge === true)
+      this.#edge = new CryptoEdge({
+        machine,
+        socket,
+        now: () => clock.now(),
+        handled: () => this.drain(),
+      })
     socket.ondatagram = (datagram, from) => {
       if (this.#isStopped) return
+      if (this.#edge !== undefined) return this.#edge.receive(datagram, from)
       machine.handleDatagram(datagram, from, clock.now())
       this.drain()
     }
@@ -90,14 +103,13 @@ export class Driver {
         this.#slabAt = 0
       }
       const at = this.#slabAt
-      const transmit = machine.pollTransmit(
-        this.#slab.subarray(at, at + TRANSMIT_BUFFER_BYTES),
-        clock.now(),
-      )
+      const buffer = this.#slab.subarray(at, at + TRANSMIT_BUFFER_BYTES)
+      const transmit = machine.pollTransmit(buffer, clock.now())
       if (transmit === undefined) return sent
       sent = true
       this.#slabAt = at + transmit.end
-      socket.send(this.#slab.subarray(at + transmit.start, at + transmit.end), transmit.to)
+      if (this.#edge !== undefined) this.#edge.send(buffer, transmit)
+      else socket.send(buffer.subarray(transmit.start, transmit.end), transmit.to)
     }
   }
 

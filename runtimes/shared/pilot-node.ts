@@ -95,6 +95,7 @@ export class SharedPilotNode implements PilotNode {
       socket: this.#socket,
       registry: options.registry,
       clock: options.clock,
+      isEdge: options.machine.crypto.isEdge === true,
       onevent: (event) => this.#handleEvent(event),
       onstream: (stream) => this.#handleStream(stream),
     })
