@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   ERR_LIMIT: 'A documented limit (connections, queue, frame size) is reached.',
   ERR_REGISTRY: 'The registry refused the request.',
   ERR_REGISTRY_UNAVAILABLE: 'The registry could not be reached.',
+  ERR_RELAY_UNAVAILABLE: 'The relay could not be reached, or did not take this node.',
   ERR_TIMEOUT: 'No answer in time.',
   ERR_ABORTED: 'The caller cancelled the operation.',
   ERR_NODE_CLOSED: 'The node is closed.',

@@ -4,6 +4,7 @@
  */
 import type { PilotError } from '../../core/errors.ts'
 import type { Address, SocketAddress } from '../../core/wire/address.ts'
+import type { SocketEvent } from './transport.ts'
 
 /**
  * Where to dial: `SocketAddress`, or text of one of the forms `N:NNNN.HHHH.LLLL:port`,
@@ -71,6 +72,7 @@ export interface PilotNode extends AsyncDisposable {
 
 /** Something a user may want to hear about. */
 export type NodeEvent =
+  | SocketEvent
   | { readonly type: 'registered'; readonly address: Address }
   | { readonly type: 'registry-lost'; readonly reason: string }
   | { readonly type: 'hostname-refused'; readonly hostname: string; readonly reason: string }

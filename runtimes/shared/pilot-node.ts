@@ -38,7 +38,7 @@ import { Listener } from './listener.ts'
 import { isMadePath, PathSocket } from './path-socket.ts'
 import { RtcPaths } from './rtc/rtc-paths.ts'
 import { StreamConnection, streamError } from './stream-connection.ts'
-import type { DatagramSocket, RegistryConnector } from './transport.ts'
+import type { DatagramSocket, RegistryConnector, SocketEvent } from './transport.ts'
 import { type Deferred, defer } from './wait.ts'
 
 const DIAL_TIMEOUT_MS = 25_000
@@ -78,6 +78,11 @@ export class SharedPilotNode implements PilotNode {
   readonly #datagramSubscribers = new Set<(datagram: PilotDatagram) => void>()
   #rtcPaths: RtcPaths | undefined
   #registered: Deferred<void> | undefined
+  /** Settles when datagrams can flow, for sockets that have a connection behind them. */
+  #connected: Deferred<void> | undefined
+  #relayReason = 'no answer'
+  /** `undefined` before the first word of the socket. */
+  #isConnected: boolean | undefined
   #lastRefusal: string | undefined
   #saving: Promise<void> = Promise.resolve()
   #saveError: unknown
@@ -99,14 +104,16 @@ export class SharedPilotNode implements PilotNode {
       onevent: (event) => this.#handleEvent(event),
       onstream: (stream) => this.#handleStream(stream),
     })
+    options.socket.onevent = (event) => this.#handleSocketEvent(event)
     this.trust = this.#createTrustApi()
     this.registry = this.#createRegistryApi()
   }
 
   /**
-   * Runs a node and waits until it is registered.
+   * Runs a node and waits until it is registered, and connected where the socket has a connection behind it.
    *
-   * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_ABORTED`; the socket is closed then.
+   * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_RELAY_UNAVAILABLE`, `ERR_ABORTED`; the
+   * socket is closed then.
    */
   static async start(
     options: PilotNodeOptions,
@@ -122,6 +129,7 @@ export class SharedPilotNode implements PilotNode {
     node.#driver.drain()
     try {
       await node.#registered.promise
+      if (options.socket.identify !== undefined) await node.#connect(timeoutMs, signal)
     } catch (error) {
       node.#driver.stop()
       await node.#socket.close()
@@ -277,7 +285,7 @@ export class SharedPilotNode implements PilotNode {
       bytesReceived: machine.bytesReceived,
       packetsSent: machine.datagramsSent,
       packetsReceived: machine.datagramsReceived,
-      drops: { ...machine.drops },
+      drops: { ...machine.drops, ...occurred(this.#options.socket.drops) },
     }
   }
 
@@ -418,6 +426,7 @@ export class SharedPilotNode implements PilotNode {
       }
       case 'registered':
         this.#isRegistryReachable = true
+        this.#options.socket.identify?.(this.#machine.nodeId)
         this.#registered?.resolve()
         this.#emit(event)
         break
@@ -435,6 +444,28 @@ export class SharedPilotNode implements PilotNode {
       default:
         this.#emit(event)
     }
+  }
+
+  #handleSocketEvent(event: SocketEvent): void {
+    if (this.#isClosed) return
+    if (event.type === 'relay-connected') {
+      if (this.#isConnected === false) this.#machine.handleNetworkChange(this.#clock.now())
+      this.#connected?.resolve()
+      this.#driver.schedule()
+    } else if (event.type === 'relay-lost') this.#relayReason = event.reason
+    this.#isConnected = event.type === 'relay-connected'
+    this.#emit(event)
+  }
+
+  async #connect(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#isConnected === true) return
+    const onTimeout = (): NetworkError =>
+      new NetworkError(
+        'ERR_RELAY_UNAVAILABLE',
+        `the relay did not take this node within ${timeoutMs} ms: ${this.#relayReason}`,
+      )
+    this.#connected = defer<void>({ signal, timeoutMs, onTimeout })
+    await this.#connected.promise
   }
 
   #emit(event: NodeEvent): void {
@@ -613,4 +644,9 @@ function endpointText(endpoint: Endpoint | undefined): string {
 function transportOf({ paths }: Peer): PeerInfo['transport'] {
   if (paths.kind !== 'direct' || paths.endpoint === undefined) return paths.kind as 'relay' | 'none'
   return isMadePath(paths.endpoint) ? 'webrtc' : 'udp'
+}
+
+/** Only what happened at all, as the machine counts. */
+function occurred(drops: Readonly<Record<string, number>> = {}): Record<string, number> {
+  return Object.fromEntries(Object.entries(drops).filter(([, count]) => count > 0))
 }

@@ -1,6 +1,14 @@
 /** What a runtime supplies to run a node: datagrams, and a byte stream to the registry. */
 import type { Endpoint } from '../../core/machine.ts'
 
+/** What becomes of the connection behind a socket that has one. */
+export type SocketEvent =
+  | { readonly type: 'relay-connected' }
+  /** It is tried again, unless the node is closed. */
+  | { readonly type: 'relay-lost'; readonly reason: string }
+  /** Another process with the same identity took the connection over; it is not fought for. */
+  | { readonly type: 'relay-replaced' }
+
 /** Datagrams. `send` may drop one; it does not throw. */
 export interface DatagramSocket {
   readonly localEndpoint: Endpoint
@@ -9,6 +17,11 @@ export interface DatagramSocket {
   /** Each datagram is in memory of its own. Endpoints are interned: one object per address and port. */
   ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
   close(): Promise<void>
+  /** For sockets that carry one node: tells which, at every registration. Before the first nothing is sent. */
+  identify?(nodeId: number): void
+  onevent?: ((event: SocketEvent) => void) | undefined
+  /** Datagrams dropped, by reason. */
+  readonly drops?: Readonly<Record<string, number>>
 }
 
 export interface ByteStreamHandlers {
