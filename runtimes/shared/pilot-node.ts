@@ -88,6 +88,7 @@ export class SharedPilotNode implements PilotNode {
   #saveError: unknown
   #isRegistryReachable = false
   #isClosed = false
+  readonly #over: Deferred<void> = defer<void>()
 
   private constructor(options: PilotNodeOptions) {
     this.#options = options
@@ -139,6 +140,10 @@ export class SharedPilotNode implements PilotNode {
     return node
   }
 
+  /** Settles when `close` has done its work. */
+  get closed(): Promise<void> {
+    return this.#over.promise
+  }
   get nodeId(): number {
     return this.#machine.nodeId
   }
@@ -320,6 +325,13 @@ export class SharedPilotNode implements PilotNode {
       .sort((a, b) => a.nodeId - b.nodeId)
   }
 
+  /** The machine slept, or its network changed: every path is proven, and the registry asked, again at once. */
+  handleNetworkChange(): void {
+    if (this.#isClosed) return
+    this.#machine.handleNetworkChange(this.#clock.now())
+    this.#driver.schedule()
+  }
+
   closeConnection(id: number): boolean {
     const stream = this.#machine.findStream(id)
     if (stream === undefined) return false
@@ -358,6 +370,7 @@ export class SharedPilotNode implements PilotNode {
       for (const deferred of table.values()) deferred.reject(closed)
     await this.#saving
     await this.#socket.close()
+    this.#over.resolve()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
