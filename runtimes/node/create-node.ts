@@ -1,4 +1,4 @@
-/** `createNode` for Node: raw UDP, node:crypto, identity and trust in files. */
+/** `createNode` for Node: raw UDP or a WebSocket, node:crypto, identity and trust in files. */
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { basename, dirname } from 'node:path'
@@ -17,11 +17,15 @@ import {
 } from '../../core/index.ts'
 import type { CallOptions } from '../shared/api.ts'
 import { systemClock, unixNow } from '../shared/clock.ts'
-import { SharedPilotNode } from '../shared/pilot-node.ts'
+import { type PilotNodeOptions, SharedPilotNode } from '../shared/pilot-node.ts'
+import { relayTransport } from '../shared/relay-transport.ts'
+import { rendezvousUrls } from '../shared/web-socket.ts'
 import { nodeCrypto } from './crypto.ts'
 import { FileStorage } from './file-storage.ts'
 import { registryConnector } from './registry-socket.ts'
+import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
+import { nodeWebSockets } from './web-socket.ts'
 
 type MachineSettings = Pick<
   NodeMachineOptions,
@@ -38,7 +42,17 @@ type MachineSettings = Pick<
   | 'tuning'
 >
 
+/** `compat`: no UDP, everything through WebSockets of the rendezvous (spec/09). */
+export type Transport = 'udp' | 'compat' | 'auto'
+
 export interface CreateNodeOptions extends MachineSettings, CallOptions {
+  /** `auto` is UDP where the beacon answers within three seconds, else `compat`. Default `udp`. */
+  readonly transport?: Transport
+  /**
+   * URL of the rendezvous's WebSockets, e.g. `wss://example.org`; `compat` and `auto` need it. The registry is
+   * reached there too then, through the proxies that `HTTPS_PROXY` and `HTTP_PROXY` name.
+   */
+  readonly rendezvousUrl?: string
   /** `host:port`. Default `127.0.0.1:9000`. */
   readonly registry?: string
   /** `host:port`, or `false` for none. Default: the registry's host, port 9001. */
@@ -58,22 +72,15 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
 }
 
 /**
- * Starts a node: reads or makes its identity, binds UDP, registers.
+ * Starts a node: reads or makes its identity, binds UDP or connects to the relay, registers.
  *
- * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`,
- * `ERR_STORE_IO`, `ERR_ADDRESS_IN_USE`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
+ * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_RELAY_UNAVAILABLE`,
+ * `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`, `ERR_STORE_IO`, `ERR_ADDRESS_IN_USE`, `ERR_INVALID_ARGUMENT`,
+ * `ERR_ABORTED`.
  */
 export async function createNode(options: CreateNodeOptions = {}): Promise<SharedPilotNode> {
-  const registryAddress = parseHostPort(options.registry ?? '127.0.0.1:9000', 'registry')
-  const beacon = await resolveBeacon(options.beacon ?? `${bracket(registryAddress.host)}:9001`)
-  const fixedEndpoint =
-    options.endpoint === undefined ? undefined : requireEndpoint(options.endpoint)
-  const registry = registryConnector({
-    ...registryAddress,
-    ...(options.registryFingerprint === undefined
-      ? {}
-      : { fingerprint: options.registryFingerprint }),
-  })
+  const transport = options.transport ?? 'udp'
+  checkAddresses(options, transport)
   const identity =
     options.identity instanceof Identity
       ? options.identity
@@ -84,22 +91,19 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
     options.trustPath ??
     (typeof options.identity === 'string' ? `${dirname(options.identity)}/trust.json` : undefined)
   const trustStore = trustPath === undefined ? new TrustStore() : await loadTrust(trustPath)
-  const socket = await UdpSocket.bind(options.listen ?? ':0')
-  const machine: Omit<NodeMachineOptions, 'now'> = {
-    ...pickSettings(options),
-    crypto: nodeCrypto,
-    identity,
-    trustStore,
-    unixNow,
-    localEndpoint: socket.localEndpoint,
-    ...(beacon === undefined ? {} : { beacon }),
-    ...(fixedEndpoint === undefined ? {} : { fixedEndpoint }),
-  }
+  const udp = transport === 'compat' ? undefined : await udpParts(options, transport === 'auto')
+  const { machine, ...parts } = udp ?? compatParts(options, identity)
   return SharedPilotNode.start(
     {
-      machine,
-      socket,
-      registry,
+      machine: {
+        ...pickSettings(options),
+        crypto: nodeCrypto,
+        identity,
+        trustStore,
+        unixNow,
+        ...machine,
+      },
+      ...parts,
       clock: systemClock,
       ...(trustPath === undefined
         ? {}
@@ -110,6 +114,69 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
     },
     options,
   )
+}
+
+/** Before anything is made. @throws {UsageError} `ERR_INVALID_ARGUMENT`. */
+function checkAddresses(options: CreateNodeOptions, transport: Transport): void {
+  if (transport !== 'udp') {
+    if (options.rendezvousUrl === undefined)
+      throw new UsageError('ERR_INVALID_ARGUMENT', `transport ${transport} needs a rendezvous URL`)
+    rendezvousUrls(options.rendezvousUrl)
+  }
+  if (transport === 'compat') return
+  if (options.registry !== undefined) parseHostPort(options.registry, 'registry')
+  if (options.endpoint !== undefined) requireEndpoint(options.endpoint)
+}
+
+type TransportParts = Pick<PilotNodeOptions, 'socket' | 'registry'> & {
+  readonly machine: Pick<
+    NodeMachineOptions,
+    'localEndpoint' | 'fixedEndpoint' | 'beacon' | 'relayOnly'
+  >
+}
+
+/** `undefined` when `isOptional` and UDP does not reach the beacon. */
+async function udpParts(
+  options: CreateNodeOptions,
+  isOptional: boolean,
+): Promise<TransportParts | undefined> {
+  const { registryFingerprint: fingerprint, signal } = options
+  const registryAddress = parseHostPort(options.registry ?? '127.0.0.1:9000', 'registry')
+  const beaconAddress = options.beacon ?? `${bracket(registryAddress.host)}:9001`
+  const beacon = await resolveBeacon(beaconAddress).catch((error: unknown) => {
+    if (isOptional && error instanceof NetworkError) return undefined
+    throw error
+  })
+  if (isOptional && beacon === undefined) return undefined
+  const fixedEndpoint =
+    options.endpoint === undefined ? undefined : requireEndpoint(options.endpoint)
+  const registry = registryConnector({
+    ...registryAddress,
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+  })
+  const socket = await UdpSocket.bind(options.listen ?? ':0')
+  if (isOptional && beacon !== undefined && !(await udpReaches(socket, beacon, signal))) {
+    await socket.close()
+    return undefined
+  }
+  return {
+    socket,
+    registry,
+    machine: {
+      localEndpoint: socket.localEndpoint,
+      ...(beacon === undefined ? {} : { beacon }),
+      ...(fixedEndpoint === undefined ? {} : { fixedEndpoint }),
+    },
+  }
+}
+
+function compatParts(options: CreateNodeOptions, identity: Identity): TransportParts {
+  return relayTransport({
+    url: options.rendezvousUrl ?? '',
+    identity,
+    clock: systemClock,
+    openWebSocket: nodeWebSockets(),
+  })
 }
 
 /**
@@ -159,6 +226,8 @@ function storageOf(path: string): FileStorage {
 
 function pickSettings(options: CreateNodeOptions): MachineSettings {
   const {
+    transport: _transport,
+    rendezvousUrl: _rendezvousUrl,
     registry: _registry,
     beacon: _beacon,
     listen: _listen,
