@@ -215,9 +215,9 @@ export class TrustExchange {
   handlePolled(reply: RegistryMessage, unixSeconds: number): void {
     for (const entry of objects(reply.requests)) {
       const peerId = entry.from_node_id
-      const text = entry.justification
-      if (isNodeId(peerId))
-        this.manager.handlePolledRequest(peerId, typeof text === 'string' ? text : '', unixSeconds)
+      if (!isNodeId(peerId)) continue
+      const text = typeof entry.justification === 'string' ? entry.justification : ''
+      this.manager.handlePolledRequest(peerId, text, unixSeconds)
     }
     for (const entry of objects(reply.responses))
       if (isNodeId(entry.from_node_id))

@@ -21,7 +21,9 @@ const AGE_MAX_SECONDS = 300
 const FUTURE_MAX_SECONDS = 30
 /** How far our own timestamps may run ahead of the clock. */
 const AHEAD_MAX_SECONDS = 15
-/** Newest timestamps remembered, per peer and type. */
+/** A request travels two ways, stream and registry: the copy that comes so much later says nothing new. */
+const COPY_SECONDS = 60
+/** Newest messages remembered, per peer and type; likewise the other memories of peers. */
 const SEEN_MAX = 8192
 
 export type TrustEvent =
@@ -60,7 +62,12 @@ export interface TrustManagerOptions {
 export class TrustManager {
   readonly store: TrustStore
   readonly #options: TrustManagerOptions
-  readonly #seen = new Map<string, number>()
+  readonly #seen = new Map<
+    string,
+    Pick<HandshakeMessage, 'timestamp' | 'justification' | 'reason'>
+  >()
+  /** The last request of a peer, until its copy has come the other way. */
+  readonly #asked = new Map<number, Asked>()
   /** Timestamp of the last message, by peer. */
   readonly #stamped = new Map<number, number>()
   #events: TrustEvent[] = []
@@ -135,8 +142,8 @@ export class TrustManager {
     if (age > AGE_MAX_SECONDS || age < -FUTURE_MAX_SECONDS) return 'invalid'
     if (!verifyHandshakeMessage(crypto, message, nodeId, peerKey)) return 'invalid'
     const seenKey = `${peerId}:${message.type}`
-    if (message.timestamp <= (this.#seen.get(seenKey) ?? -1)) return 'ignored'
-    remember(this.#seen, seenKey, message.timestamp)
+    if (isOld(message, this.#seen.get(seenKey))) return 'ignored'
+    remember(this.#seen, seenKey, message)
     const key = toBase64(peerKey)
     switch (message.type) {
       case 'handshake_request':
@@ -175,6 +182,8 @@ export class TrustManager {
   }
 
   #handleRequest(peerId: number, key: string, text: string, unixSeconds: number): HandshakeVerdict {
+    const justification = cleanText(text)
+    const isCopy = this.#isCopy(peerId, { isDirect: key !== '', justification, at: unixSeconds })
     const trusted = this.store.getTrusted(peerId)
     if (trusted !== undefined) {
       // It forgot, or never heard: say it again on both ways.
@@ -189,8 +198,9 @@ export class TrustManager {
       this.#send(peerId, 'handshake_accept', '', unixSeconds)
       return 'applied'
     }
-    const justification = cleanText(text)
     const known = this.store.getPending(peerId)
+    // What people have decided since stands.
+    if (known === undefined && isCopy) return 'ignored'
     if (
       known !== undefined &&
       known.justification === justification &&
@@ -206,6 +216,18 @@ export class TrustManager {
     this.#events.push({ type: 'changed' })
     if (known === undefined) this.#events.push({ type: 'requested', peerId, justification })
     return 'applied'
+  }
+
+  #isCopy(peerId: number, asked: Asked): boolean {
+    const last = this.#asked.get(peerId)
+    const isCopy =
+      last !== undefined &&
+      last.isDirect !== asked.isDirect &&
+      last.justification === asked.justification &&
+      asked.at - last.at < COPY_SECONDS
+    if (isCopy) this.#asked.delete(peerId)
+    else remember(this.#asked, peerId, asked)
+    return isCopy
   }
 
   #handleAccept(peerId: number, key: string, unixSeconds: number): HandshakeVerdict {
@@ -276,8 +298,25 @@ export class TrustManager {
   }
 }
 
+interface Asked {
+  readonly isDirect: boolean
+  readonly justification: string
+  /** Unix seconds. */
+  readonly at: number
+}
+
+/** Earlier than the newest seen, or the same again: references count whole seconds only. */
+function isOld(
+  message: HandshakeMessage,
+  newest: Pick<HandshakeMessage, 'timestamp' | 'justification' | 'reason'> | undefined,
+): boolean {
+  if (newest === undefined || message.timestamp > newest.timestamp) return false
+  if (message.timestamp < newest.timestamp) return true
+  return message.justification === newest.justification && message.reason === newest.reason
+}
+
 /** Puts the entry last and drops the oldest above the cap. */
-function remember<K>(map: Map<K, number>, key: K, value: number): void {
+function remember<K, V>(map: Map<K, V>, key: K, value: V): void {
   map.delete(key)
   map.set(key, value)
   for (const oldest of map.keys()) {

@@ -204,6 +204,50 @@ describe('what a message may do', () => {
     expect(manager.handleMessage(revoke, 1, alice.publicKey, NOW)).toBe('ignored')
   })
 
+  it('a request that was answered does not come back by its copy, whichever way came first', () => {
+    const direct = (manager: TrustManager, at: number, text: string) =>
+      manager.handleMessage(message('handshake_request', { at, text }), 1, alice.publicKey, at)
+    const first = bob()
+    direct(first, NOW, 'j')
+    first.reject(1, 'no', NOW)
+    first.handlePolledRequest(1, 'j', NOW + 9)
+    expect(first.store.pending()).toEqual([])
+    first.handlePolledRequest(1, 'j', NOW + 20) // the copy has been: this one is new
+    expect(first.store.pending()).toHaveLength(1)
+
+    const second = bob()
+    second.handlePolledRequest(1, 'j', NOW)
+    second.approve(1, NOW)
+    second.revoke(1, NOW + 1)
+    direct(second, NOW + 2, 'j')
+    expect(second.store.pending()).toEqual([])
+    direct(second, NOW + 3, 'j')
+    expect(second.store.pending()).toHaveLength(1)
+
+    const third = bob()
+    direct(third, NOW, 'j')
+    third.reject(1, 'no', NOW)
+    third.handlePolledRequest(1, 'another reason', NOW + 1)
+    expect(third.store.pending()).toHaveLength(1)
+    third.reject(1, 'no', NOW + 2)
+    direct(third, NOW + 90, 'another reason')
+    expect(third.store.pending()).toHaveLength(1)
+  })
+
+  it('two requests of one second with different reasons both count', () => {
+    const manager = bob()
+    for (const text of ['one', 'two']) {
+      const verdict = manager.handleMessage(
+        message('handshake_request', { text }),
+        1,
+        alice.publicKey,
+        NOW,
+      )
+      expect(verdict).toBe('applied')
+      manager.reject(1, 'no', NOW)
+    }
+  })
+
   it('messages of one second have different times, at most 15 s ahead', () => {
     const manager = bob()
     const times: number[] = []
