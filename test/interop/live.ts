@@ -24,15 +24,18 @@ import { Report } from './report.ts'
 import { type Available, between, pair, type Scenario } from './scenarios.ts'
 
 /** Scenarios at the same time: they mostly wait for heartbeats and silence. */
-const PARALLEL = 3
+const PARALLEL = 4
 
 function scenariosOf(available: Available): Scenario[] {
   const ours = { kind: 'ours' } as const
   const scenarios: Scenario[] = []
   for (const kind of GENERATIONS) {
     if (available[kind] === undefined) continue
-    for (const isPublic of [true, false]) scenarios.push(pair(available, { kind }, ours, isPublic))
-    scenarios.push(pair(available, { kind: 'ours', pilotctl: kind }, { kind }, false))
+    for (const isPublic of [true, false])
+      scenarios.push(
+        pair(available, { kind }, ours, isPublic),
+        pair(available, { kind: 'ours', pilotctl: kind }, { kind }, isPublic),
+      )
   }
   if (available.G1 !== undefined && available.G2 !== undefined)
     for (const isPublic of [true, false]) scenarios.push(between(available, isPublic))

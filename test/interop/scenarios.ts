@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Checks, expectEqual } from './checks.ts'
+import { commands, datagram } from './command-checks.ts'
 import { LiveNode } from './live-node.ts'
 import { LiveRendezvous } from './live-rendezvous.ts'
 import type { Program } from './processes.ts'
@@ -12,7 +13,7 @@ import type { Kind, Programs } from './programs.ts'
 import type { Report } from './report.ts'
 import { restartNode, restartRendezvous } from './restart-checks.ts'
 import { bench, events, file, message, ping, traffic } from './traffic-checks.ts'
-import { end, establish, establishCrossing } from './trust-checks.ts'
+import { end, establish, establishCrossing, refuse } from './trust-checks.ts'
 
 export interface Scenario {
   readonly name: string
@@ -51,7 +52,11 @@ export function pair(available: Available, a: Member, b: Member, isPublic: boole
           if (!isPublic) await find(checks, first, second)
           await traffic(checks, first, second)
           await traffic(checks, second, first)
+          if (b.kind === 'ours' && b.pilotctl === undefined) await datagram(checks, second, first)
+          await commands(checks, first, second)
+          await commands(checks, second, first)
           await end(checks, first, second)
+          await refuse(checks, second, first)
           await establish(checks, second, first)
           await checks.check('ping after new trust', () => ping(first, second))
           await end(checks, second, first)

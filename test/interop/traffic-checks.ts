@@ -7,6 +7,7 @@ import { type Checks, eventually, expectEqual, seconds } from './checks.ts'
 import type { Json, LiveNode } from './live-node.ts'
 
 const FILE_BYTES = 300 * 1024
+const LARGE_FILE_BYTES = 3 * 1024 * 1024
 const BENCH_BYTES = 1024 * 1024
 const RAW_PORT = 5000
 
@@ -19,11 +20,16 @@ export async function traffic(checks: Checks, from: LiveNode, to: LiveNode): Pro
   await checks.check(`encrypted ${way}`, () => expectSecure(from, to))
   await checks.quiet(`ping ${way}`, [from, to])
   await checks.check(`send-message ${way}`, () => message(from, to))
-  await checks.check(`send-file ${way}`, () => file(from, to))
+  await checks.check(`send-file 300 KB ${way}`, () => file(from, to))
+  // More than one frame of the local socket, which only our daemons take (spec/06 §13), whoever sends it.
+  if (from.kind === 'ours')
+    await checks.check(`send-file 3 MB ${way}`, () => file(from, to, LARGE_FILE_BYTES))
   await checks.quiet(`file ${way}`, [from, to])
   await checks.check(`subscribe+publish ${way}`, () => events(from, to, from))
   await checks.check(`connect --message ${way}`, () => raw(from, to, 'connect'))
   await checks.check(`send+recv ${way}`, () => raw(from, to, 'send'))
+  if (to.kind === 'ours')
+    await checks.check(`connect, port 1000 ${way}`, () => standardIo(from, to))
   await checks.quiet(`events, raw ${way}`, [from, to])
   await checks.check(`bench 1 MB ${way}`, () => bench(from, to))
   await checks.quiet(`bench ${way}`, [from, to])
@@ -74,15 +80,15 @@ export async function message(from: LiveNode, to: LiveNode): Promise<string> {
   return ack
 }
 
-export async function file(from: LiveNode, to: LiveNode): Promise<string> {
-  const bytes = randomBytes(FILE_BYTES)
+export async function file(from: LiveNode, to: LiveNode, size = FILE_BYTES): Promise<string> {
+  const bytes = randomBytes(size)
   const name = `file${++serial}`
   const path = join(from.home, `${name}.bin`)
   writeFileSync(path, bytes)
   const started = performance.now()
   const data = await from.ctl(['send-file', to.hostname, path])
   const ms = performance.now() - started
-  expectEqual(data.bytes, FILE_BYTES, 'bytes')
+  expectEqual(data.bytes, size, 'bytes')
   const folder = join(to.home, '.pilot', 'received')
   const arrived = await eventually(5000, `${name}.bin at ${to.name}`, async () =>
     readdirSync(folder).find((one) => one.startsWith(`${name}-`) && one.endsWith('.bin')),
@@ -90,7 +96,7 @@ export async function file(from: LiveNode, to: LiveNode): Promise<string> {
   expectEqual(sha256(readFileSync(join(folder, arrived))), sha256(bytes), 'sha256 of the copy')
   const { files } = await to.ctl(['received'])
   const listed = files?.find((one: Json) => one.name === arrived)
-  expectEqual(listed?.bytes, FILE_BYTES, 'bytes in "received"')
+  expectEqual(listed?.bytes, size, 'bytes in "received"')
   return `${seconds(ms)}, ${data.ack ?? 'no ack'}`
 }
 
@@ -144,6 +150,20 @@ export async function raw(
   expectEqual(messages?.[0]?.data, text, 'data received')
   expectEqual(messages?.[0]?.bytes, Buffer.byteLength(text), 'bytes received')
   return `${messages[0].bytes} bytes`
+}
+
+/** Our daemon answers on port 1000 and keeps what was said. */
+async function standardIo(from: LiveNode, to: LiveNode): Promise<string> {
+  const text = `standard ${++serial}`
+  const { response } = await from.ctl(['connect', to.hostname, '--message', text])
+  expectEqual(response?.trim(), `ACK TEXT ${text.length} bytes`, 'response')
+  const { messages } = await to.ctl(['inbox'])
+  expectEqual(
+    messages?.some((one: Json) => one.data === text),
+    true,
+    'in the inbox',
+  )
+  return response.trim()
 }
 
 export async function bench(from: LiveNode, to: LiveNode): Promise<string> {

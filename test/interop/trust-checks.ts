@@ -32,6 +32,21 @@ export async function establish(checks: Checks, from: LiveNode, to: LiveNode): P
   })
 }
 
+/** `from` asks and is refused: nothing waits any more, nobody trusts, and it may ask again. */
+export async function refuse(checks: Checks, from: LiveNode, to: LiveNode): Promise<void> {
+  await checks.check(`reject ${from.name}>${to.name}`, async () => {
+    await from.ctl(['handshake', `${to.nodeId}`, 'to be refused'])
+    await eventually(RELAY_MS, `${from.name} pending at ${to.name}`, async () =>
+      (await to.pending()).includes(from.nodeId),
+    )
+    await to.ctl(['reject', `${from.nodeId}`, 'not now'])
+    expectEqual((await to.pending()).includes(from.nodeId), false, 'still pending')
+    expectEqual((await to.trusted()).includes(from.nodeId), false, `trusted at ${to.name}`)
+    expectEqual((await from.trusted()).includes(to.nodeId), false, `trusted at ${from.name}`)
+    return undefined
+  })
+}
+
 /** Both ask, neither approves. */
 export async function establishCrossing(checks: Checks, a: LiveNode, b: LiveNode): Promise<void> {
   await checks.require(`handshake crossing ${a.name}x${b.name}`, async () => {
