@@ -1,5 +1,5 @@
 /**
- * `npm test`: sets the machine up, then type check, lint, build, unit tests, end-to-end tests, and a summary.
+ * `npm test`: sets the machine up, then type check, lint, build, unit, end-to-end and browser tests, and a summary.
  * Plain JavaScript: it starts on whatever Node the machine has; the steps run on the project's own.
  */
 import { spawnSync } from 'node:child_process'
@@ -13,21 +13,28 @@ const steps = [
   ['lockfile', 'node', ['test/package/check-lockfile.ts']],
   ['unit', 'vitest', ['run', '--config', 'test/vitest.config.ts', '--project', 'unit']],
   ['end to end', 'vitest', ['run', '--config', 'test/vitest.config.ts', '--project', 'e2e']],
+  ['browser', 'node', ['test/browser/run.mjs']],
 ]
+/** Exit status of a step that cannot run on this machine; it has printed why. */
+const skipped = 77
 
 const results = []
 for (const [name, command, args] of steps) {
   console.log(`\n── ${name} ──`)
   const started = Date.now()
   const { status } = spawnSync(command, args, { cwd: root, env, stdio: 'inherit' })
-  results.push({ name, isOk: status === 0, seconds: ((Date.now() - started) / 1000).toFixed(1) })
+  const outcome = status === 0 ? 'ok' : status === skipped ? 'skip' : 'FAIL'
+  results.push({ name, outcome, seconds: ((Date.now() - started) / 1000).toFixed(1) })
   // Nothing later can be believed when the code does not compile.
   if (status !== 0 && name === 'type check') break
 }
 
 console.log('\n── summary ──')
-for (const { name, isOk, seconds } of results)
-  console.log(`${isOk ? 'ok  ' : 'FAIL'}  ${name.padEnd(12)} ${seconds} s`)
-const isOk = results.length === steps.length && results.every((result) => result.isOk)
-console.log(isOk ? 'all passed' : 'FAILED')
+for (const { name, outcome, seconds } of results)
+  console.log(`${outcome.padEnd(4)}  ${name.padEnd(12)} ${seconds} s`)
+const isOk = results.length === steps.length && results.every(({ outcome }) => outcome !== 'FAIL')
+const skips = results.filter(({ outcome }) => outcome === 'skip').map(({ name }) => name)
+if (!isOk) console.log('FAILED')
+else if (skips.length > 0) console.log(`passed, but not run here: ${skips.join(', ')}`)
+else console.log('all passed')
 process.exit(isOk ? 0 : 1)

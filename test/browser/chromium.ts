@@ -1,0 +1,68 @@
+/** A page that has `pilot-ts/browser`, in the Chromium that Debian packages. */
+import { createServer } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+
+export const CHROMIUM: string = process.env.CHROMIUM ?? '/usr/bin/chromium'
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  // Host candidates by address: no multicast names.
+  '--disable-features=WebRtcHideLocalIpsWithMdns',
+]
+
+export interface PageServer {
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Serves an empty page in which `pilot` is the browser entry. */
+export async function servePage(): Promise<PageServer> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL('page/entry.ts', import.meta.url))],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'browser',
+  })
+  const script = outputFiles[0]!.text
+  const server = createServer((request, response) => {
+    const isScript = request.url === '/page.js'
+    response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html; charset=utf-8')
+    response.end(
+      isScript
+        ? script
+        : '<!doctype html><title>pilot</title><script type="module" src="/page.js"></script>',
+    )
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  }
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
+}
+
+/** A tab of its own context, with the page loaded. */
+export async function openTab(
+  browser: Browser,
+  url: string,
+  context?: BrowserContext,
+): Promise<Page> {
+  const page = await (context ?? (await browser.newContext())).newPage()
+  page.on('pageerror', (error) => console.error('page:', error))
+  await page.goto(url)
+  await page.waitForFunction('globalThis.tab !== undefined')
+  return page
+}

@@ -1,0 +1,122 @@
+/** Tabs in a real browser: joined through one WebSocket, met by name, moved to a data channel. */
+import { existsSync } from 'node:fs'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createNode } from '../../runtimes/node/index.ts'
+import type { PeerInfo } from '../../runtimes/shared/api.ts'
+import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
+import { CHROMIUM, launch, openTab, type PageServer, servePage } from './chromium.ts'
+
+type Joined = { nodeId: number; hostname: string }
+type Echoed = { received: number; isEqual: boolean; ms: number }
+
+const call = <T>(page: Page, text: string): Promise<T> => page.evaluate(text) as Promise<T>
+
+async function until(check: () => Promise<boolean>, ms: number): Promise<number> {
+  const started = Date.now()
+  while (!(await check())) {
+    if (Date.now() - started > ms) throw new Error(`waited ${ms} ms in vain`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return Date.now() - started
+}
+
+describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
+  let browser: Browser
+  let pages: PageServer
+  let rendezvous: Rendezvous
+  let url: string
+
+  beforeAll(async () => {
+    rendezvous = await createRendezvous({
+      registryAddress: '127.0.0.1:0',
+      beaconAddress: '127.0.0.1:0',
+      httpAddress: '127.0.0.1:0',
+      limits: { registrationsPerMinute: 1000 },
+    })
+    url = `ws://127.0.0.1:${rendezvous.httpEndpoint?.port}`
+    pages = await servePage()
+    browser = await launch()
+  }, 60_000)
+
+  afterAll(async () => {
+    await browser?.close()
+    await pages?.close()
+    await rendezvous?.close()
+  })
+
+  it('two tabs join, trust each other, and talk on a direct path', async () => {
+    const [a, b] = await Promise.all([openTab(browser, pages.url), openTab(browser, pages.url)])
+    const joinedA = await call<Joined>(a, `tab.join('${url}', 'tab-a')`)
+    const joinedB = await call<Joined>(b, `tab.join('${url}', 'tab-b')`)
+    // Public nodes: the relay carries at once.
+    expect(await call<Echoed>(a, `tab.echo('tab-b', 20000)`)).toMatchObject({ isEqual: true })
+    await Promise.all([
+      call(a, `tab.trust(${joinedB.nodeId})`),
+      call(b, `tab.trust(${joinedA.nodeId})`),
+    ])
+    const transport = async (page: Page): Promise<string> =>
+      (await call<PeerInfo[]>(page, 'tab.peers()'))[0]?.transport ?? ''
+    const took = await until(async () => (await transport(a)) === 'webrtc', 15_000)
+    await until(async () => (await transport(b)) === 'webrtc', 5000)
+    console.log(`direct path ${took} ms after trust`)
+    const echoed = await call<Echoed>(a, `tab.echo('tab-b', ${4 << 20})`)
+    expect(echoed).toMatchObject({ received: 4 << 20, isEqual: true })
+    console.log(`4 MiB there and back, tab to tab: ${echoed.ms.toFixed(0)} ms`)
+    await Promise.all([a.context().close(), b.context().close()])
+  }, 60_000)
+
+  it('a tab and a node on UDP talk through the relay', async () => {
+    const node = await createNode({
+      registry: `127.0.0.1:${rendezvous.registryEndpoint.port}`,
+      beacon: `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
+      listen: '127.0.0.1:0',
+      hostname: 'daemon',
+      isPublic: true,
+    })
+    node.listen(4000).onconnection = (connection) => {
+      void connection.readable.pipeTo(connection.writable).catch(() => {})
+    }
+    const page = await openTab(browser, pages.url)
+    await call(page, `tab.join('${url}', 'tab-c')`)
+    const echoed = await call<Echoed>(page, `tab.echo('daemon', ${1 << 20})`)
+    expect(echoed).toMatchObject({ received: 1 << 20, isEqual: true })
+    expect(await call<number>(page, `tab.ping('daemon')`)).toBeGreaterThan(0)
+    const back = await node.dial('tab-c:4000')
+    const writer = back.writable.getWriter()
+    await writer.write(Buffer.from('from the daemon'))
+    const { value } = await back.readable.getReader().read()
+    expect(Buffer.from(value ?? []).toString()).toBe('from the daemon')
+    back.reset()
+    await page.context().close()
+    await node.close()
+  }, 60_000)
+
+  it('a tab that is loaded again has its identity and address, and is back at once', async () => {
+    const page = await openTab(browser, pages.url)
+    const before = await call<Joined>(page, `tab.join('${url}', 'tab-d')`)
+    await page.reload()
+    await page.waitForFunction('globalThis.tab !== undefined')
+    const started = Date.now()
+    const after = await call<Joined>(page, `tab.join('${url}', 'tab-d')`)
+    expect(after).toEqual(before)
+    expect(Date.now() - started).toBeLessThan(2000)
+    await page.context().close()
+  }, 60_000)
+
+  it('an identity goes from one browser to another under a passphrase', async () => {
+    const [from, to] = await Promise.all([openTab(browser, pages.url), openTab(browser, pages.url)])
+    const { nodeId } = await call<Joined>(from, `tab.join('${url}', '')`)
+    const exported = await call<number[]>(from, `tab.exportIdentity('correct horse')`)
+    await call(from, 'tab.leave()')
+    await expect(
+      call(to, `tab.importIdentity(${JSON.stringify(exported)}, 'wrong')`),
+    ).rejects.toThrow(/passphrase/)
+    await expect(call(to, `tab.importIdentity([1,2,3], 'wrong')`)).rejects.toThrow(
+      /not an exported/,
+    )
+    await call(to, `tab.importIdentity(${JSON.stringify(exported)}, 'correct horse')`)
+    expect((await call<Joined>(to, `tab.join('${url}', '')`)).nodeId).toBe(nodeId)
+    await Promise.all([from.context().close(), to.context().close()])
+  }, 60_000)
+})
