@@ -10,6 +10,8 @@ export interface StartFlags {
   readonly config?: string
   readonly registry?: string
   readonly beacon?: string
+  readonly transport?: string
+  readonly rendezvousUrl?: string
   readonly listen?: string
   readonly endpoint?: string
   readonly identity?: string
@@ -78,6 +80,10 @@ export function startSettings(
     `--log-level=${flags.logLevel ?? 'info'}`,
     `--log-format=${flags.logFormat ?? 'text'}`,
   ]
+  const transport = flags.transport ?? textOf(config, 'transport')
+  const rendezvousUrl = flags.rendezvousUrl ?? textOf(config, 'rendezvous_url')
+  if (transport !== undefined) argv.push(`--transport=${transport}`)
+  if (rendezvousUrl !== undefined) argv.push(`--rendezvous-url=${rendezvousUrl}`)
   if (hostname !== '') argv.push(`--hostname=${hostname}`)
   if (owner !== undefined) argv.push(`--owner=${owner}`)
   if (flags.keepalive !== undefined) argv.push(`--keepalive=${flags.keepalive}`)

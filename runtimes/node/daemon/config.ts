@@ -1,6 +1,7 @@
 /** Flags of `pilot-daemon` (spec/08 §5): one dash or two, `-flag value` or `-flag=value`, a JSON file behind them. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { rendezvousUrls } from '../../shared/web-socket.ts'
 import { normalizeArguments } from '../cli/arguments.ts'
 import { messageOf } from '../cli/failure.ts'
 import {
@@ -11,6 +12,7 @@ import {
   pilotPaths,
 } from '../cli/paths.ts'
 import { isTrue, parseDuration } from '../cli/values.ts'
+import type { Transport } from '../create-node.ts'
 import { VERSION } from '../version.ts'
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
 
@@ -18,6 +20,8 @@ export interface DaemonConfig {
   readonly registry: string
   /** `false`: none. */
   readonly beacon: string | false
+  readonly transport: Transport
+  readonly rendezvousUrl: string | undefined
   readonly listen: string
   readonly socket: string
   readonly endpoint: string | undefined
@@ -65,6 +69,9 @@ There is no public default rendezvous: without -registry the daemon looks for on
 (start it with: pilot-rendezvous). The identity is kept in ~/.pilot/identity.json unless -identity
 names another file; -identity "" makes a new key every start.
 
+With -transport compat the registry is reached through -rendezvous-url too, and -registry and -beacon are not
+used. Proxies are taken from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+
 Exit codes: 0 stopped by SIGINT or SIGTERM, 1 fatal error, 2 bad flag.`
 
 function createCommand(): Command {
@@ -78,6 +85,12 @@ function createCommand(): Command {
       '--beacon <host:port>',
       'beacon; "" for none; default: the host of the registry, port 9001',
     )
+    .option(
+      '--transport <name>',
+      'udp; compat: no UDP, all through WebSockets of -rendezvous-url; auto: compat where the beacon does not answer',
+      'udp',
+    )
+    .option('--rendezvous-url <url>', 'wss:// or ws:// URL of the rendezvous, for compat and auto')
     .option('--listen <ip:port>', 'UDP address', ':0')
     .option('--socket <path>', 'Unix socket for local programs', DEFAULT_SOCKET)
     .option(
@@ -197,6 +210,11 @@ function configOf(command: Command, home: string): DaemonConfig {
       )
     return Number(text(name))
   }
+  const transport = oneOf<Transport>('transport', ['udp', 'compat', 'auto'])
+  const rendezvousUrl = text('rendezvousUrl') || undefined
+  if (transport !== 'udp' && rendezvousUrl === undefined)
+    throw new Error(`-transport ${transport} needs -rendezvous-url`)
+  if (rendezvousUrl !== undefined) rendezvousUrls(rendezvousUrl)
   const registry = text('registry')
   const beacon = command.getOptionValue('beacon') as string | undefined
   const fingerprint = text('registryFingerprint').toLowerCase().replaceAll(':', '')
@@ -206,6 +224,8 @@ function configOf(command: Command, home: string): DaemonConfig {
   return {
     registry,
     beacon: beacon === undefined ? defaultBeacon(registry) : beacon === '' ? false : beacon,
+    transport,
+    rendezvousUrl,
     listen: text('listen'),
     socket: text('socket'),
     endpoint: text('endpoint') || undefined,

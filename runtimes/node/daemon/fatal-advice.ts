@@ -10,7 +10,11 @@ export function adviceFor(error: unknown, config: DaemonConfig): string {
 
 function adviceOf({ code, message }: PilotError, config: DaemonConfig): string {
   switch (code) {
+    case 'ERR_RELAY_UNAVAILABLE':
+      return `is a rendezvous with -http running at ${config.rendezvousUrl}? proxies are taken from HTTPS_PROXY and HTTP_PROXY`
     case 'ERR_REGISTRY_UNAVAILABLE':
+      if (config.transport === 'compat')
+        return `is a rendezvous with -http running at ${config.rendezvousUrl}? proxies are taken from HTTPS_PROXY and HTTP_PROXY`
       return `is a rendezvous running at ${config.registry}? start one with: pilot-rendezvous, or name another with -registry`
     case 'ERR_REGISTRY':
       return 'the registry refused this node; check -hostname, -owner and the identity'

@@ -64,7 +64,12 @@ export async function runDaemon(argv: readonly string[], io: DaemonIo): Promise<
 
 async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> {
   const { signal } = io
-  log.info(`pilot-daemon ${VERSION}`, { pid: process.pid, registry: config.registry })
+  log.info(`pilot-daemon ${VERSION}`, {
+    pid: process.pid,
+    ...(config.transport === 'compat'
+      ? { rendezvous: config.rendezvousUrl ?? '' }
+      : { registry: config.registry }),
+  })
   // Before the node registers: a second daemon must not disturb the first one's registration.
   checkSocketPath(config.socket)
   if (await isSocketLive(config.socket))
@@ -72,6 +77,8 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
   const node = await createNode({
     registry: config.registry,
     beacon: config.beacon,
+    transport: config.transport,
+    ...(config.rendezvousUrl !== undefined && { rendezvousUrl: config.rendezvousUrl }),
     listen: config.listen,
     ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
     ...(config.identity !== undefined && { identity: config.identity }),
@@ -158,6 +165,17 @@ function logEvent(event: NodeEvent, log: Log): void {
       break
     case 'peer-key-mismatch':
       log.warn('peer presented another key than the one known; refused', { node_id: event.nodeId })
+      break
+    case 'relay-connected':
+      log.info('connected to the relay')
+      break
+    case 'relay-lost':
+      log.warn('relay lost, trying again', { reason: event.reason })
+      break
+    case 'relay-replaced':
+      log.error(
+        'another process with this identity took the relay over; this one hears nothing until it is restarted',
+      )
       break
     case 'peer-keyed':
       log.debug('tunnel keyed', { node_id: event.nodeId })

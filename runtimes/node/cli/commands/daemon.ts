@@ -22,6 +22,8 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
     .description('Start the daemon and wait until it is registered')
     .option('--registry <host:port>', 'registry; default: configuration, then 127.0.0.1:9000')
     .option('--beacon <host:port>', 'beacon; default: the host of the registry, port 9001')
+    .option('--transport <name>', 'udp, compat (WebSocket only) or auto; default udp')
+    .option('--rendezvous-url <url>', 'wss:// URL of the rendezvous, for compat and auto')
     .option('--listen <ip:port>', 'UDP address; default :0, any free port')
     .option('--endpoint <ip:port>', 'public UDP address, when it is known')
     .option('--identity <path>', 'identity file; default ~/.pilot/identity.json')

@@ -56,6 +56,14 @@ describe('flags of the daemon', () => {
     })
   })
 
+  it('takes the relay of a rendezvous instead of UDP', () => {
+    expect(config()).toMatchObject({ transport: 'udp', rendezvousUrl: undefined })
+    expect(config('-transport=compat', '-rendezvous-url', 'wss://h')).toMatchObject({
+      transport: 'compat',
+      rendezvousUrl: 'wss://h',
+    })
+  })
+
   it('keeps using an identity of the older name, and makes none without a path', () => {
     mkdirSync(join(home, '.pilot'))
     writeFileSync(join(home, '.pilot', 'identity.key'), '{}')
@@ -95,6 +103,9 @@ describe('flags of the daemon', () => {
     [['-max-conns-total', '0'], 'whole number above 0'],
     [['-plaintext-peers', '1,x'], '"x" is no node id'],
     [['-registry-tls'], 'needs -registry-fingerprint'],
+    [['-transport', 'tcp'], '-transport is one of udp, compat, auto, got "tcp"'],
+    [['-transport', 'compat'], '-transport compat needs -rendezvous-url'],
+    [['-transport', 'auto', '-rendezvous-url', 'ftp://h'], 'not one of ws, wss, http, https'],
   ])('refuses %j in one line', (argv, text) => {
     expect(refused(...argv)).toContain(text)
   })
