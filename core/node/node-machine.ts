@@ -115,6 +115,10 @@ export class NodeMachine {
   get isRegistryConnected(): boolean {
     return this.#desk.client.isConnected
   }
+  /** Why the registry cannot be asked, for people; `undefined` when nothing is known to be wrong. */
+  get registryProblem(): string | undefined {
+    return this.#desk.client.problem
+  }
   get requests(): RegistryRequests {
     return this.#context.requests
   }
@@ -180,6 +184,8 @@ export class NodeMachine {
   handleRegistryConnected(now: Instant): void {
     this.#desk.client.handleConnected()
     this.#registration.handleReconnected(now)
+    // It may have been restarted, and the beacon with it, which then knows us no more.
+    if (this.isRegistered) this.#beacon?.refresh(now)
     this.#settle(now)
   }
 

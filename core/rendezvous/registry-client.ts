@@ -60,6 +60,11 @@ export class RegistryClient {
     return this.#state.name === 'open'
   }
 
+  /** Why there is no connection, for people; `undefined` while there is one or none was tried. */
+  get problem(): string | undefined {
+    return this.#state.name === 'open' || this.#failures === 0 ? undefined : this.#lastError
+  }
+
   /** Queues a request; its outcome comes as `reply` or `failed` with the id returned here. */
   request(message: RegistryMessage, now: Instant): number {
     const id = this.#nextId++

@@ -53,6 +53,8 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
    * reached there too then, through the proxies that `HTTPS_PROXY` and `HTTP_PROXY` name.
    */
   readonly rendezvousUrl?: string
+  /** PEM of the authorities to trust for `wss://` instead of Node's, e.g. a company's own. */
+  readonly rendezvousCa?: string
   /** `host:port`. Default `127.0.0.1:9000`. */
   readonly registry?: string
   /** `host:port`, or `false` for none. Default: the registry's host, port 9001. */
@@ -175,7 +177,9 @@ function compatParts(options: CreateNodeOptions, identity: Identity): TransportP
     url: options.rendezvousUrl ?? '',
     identity,
     clock: systemClock,
-    openWebSocket: nodeWebSockets(),
+    openWebSocket: nodeWebSockets(
+      options.rendezvousCa === undefined ? {} : { ca: options.rendezvousCa },
+    ),
   })
 }
 
@@ -228,6 +232,7 @@ function pickSettings(options: CreateNodeOptions): MachineSettings {
   const {
     transport: _transport,
     rendezvousUrl: _rendezvousUrl,
+    rendezvousCa: _rendezvousCa,
     registry: _registry,
     beacon: _beacon,
     listen: _listen,
