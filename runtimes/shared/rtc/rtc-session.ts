@@ -93,8 +93,9 @@ export class RtcSession {
   /** Tells the peer and lets go of everything. */
   end(reason: string): void {
     if (this.#isOver) return
-    if (this.#session !== undefined) this.#say({ kind: 'bye', reason })
+    const bye = this.#sign({ kind: 'bye', reason })
     this.#isOver = true
+    if (bye !== undefined) this.#options.stream.write(bye)
     this.#isOpen = false
     clearTimeout(this.#timer)
     this.#options.stream.close()
@@ -187,12 +188,17 @@ export class RtcSession {
   }
 
   #say(body: SignalBody): void {
-    const { crypto, identity, nodeId, peerId, stream } = this.#options
-    if (this.#isOver || this.#session === undefined) return
-    const parties: SignalParties = { sender: nodeId, receiver: peerId, session: this.#session }
-    const frame = encodeSignal(crypto, identity, parties, ++this.#sent, body)
+    const frame = this.#sign(body)
     // A few KiB into a send buffer of a MiB: what does not fit is a peer that does not read.
-    if (stream.write(frame) < frame.length) this.end('the peer does not read signaling')
+    if (frame !== undefined && this.#options.stream.write(frame) < frame.length)
+      this.end('the peer does not read signaling')
+  }
+
+  #sign(body: SignalBody): Uint8Array | undefined {
+    const { crypto, identity, nodeId, peerId } = this.#options
+    if (this.#isOver || this.#session === undefined) return undefined
+    const parties: SignalParties = { sender: nodeId, receiver: peerId, session: this.#session }
+    return encodeSignal(crypto, identity, parties, ++this.#sent, body)
   }
 
   #later(work: () => Promise<void>): void {
