@@ -1,20 +1,14 @@
 /** The public node: promises, streams and events over a node machine and its driver. */
 import {
   type Address,
-  type Endpoint,
   formatAddress,
-  formatEndpoint,
   NetworkError,
   NodeMachine,
   type NodeMachineEvent,
   type NodeMachineOptions,
-  type Peer,
   PilotError,
-  parseAddress,
-  type RegistryMessage,
   type SocketAddress,
   type Stream,
-  UsageError,
 } from '../../core/index.ts'
 import type {
   CallOptions,
@@ -28,18 +22,19 @@ import type {
   PilotDatagram,
   PilotListener,
   PilotNode,
-  RegistryApi,
   RegistryReply,
-  TrustApi,
 } from './api.ts'
 import type { Clock } from './clock.ts'
 import { Driver } from './driver.ts'
 import { Listener } from './listener.ts'
-import { isMadePath, PathSocket } from './path-socket.ts'
+import { connectionInfos, nodeInfo, peerInfos } from './node-view.ts'
+import { PathSocket } from './path-socket.ts'
+import { RegistryCalls } from './registry-calls.ts'
 import { RtcPaths } from './rtc/rtc-paths.ts'
 import { StreamConnection, streamError } from './stream-connection.ts'
 import type { DatagramSocket, RegistryConnector, SocketEvent } from './transport.ts'
-import { type Deferred, defer } from './wait.ts'
+import { TrustCalls } from './trust-calls.ts'
+import { type Deferred, defer, settle } from './wait.ts'
 
 const DIAL_TIMEOUT_MS = 25_000
 const PING_TIMEOUT_MS = 10_000
@@ -60,8 +55,8 @@ export interface PilotNodeOptions {
 }
 
 export class SharedPilotNode implements PilotNode {
-  readonly trust: TrustApi
-  readonly registry: RegistryApi
+  readonly trust: TrustCalls
+  readonly registry: RegistryCalls
   readonly #options: PilotNodeOptions
   readonly #machine: NodeMachine
   readonly #driver: Driver
@@ -71,9 +66,7 @@ export class SharedPilotNode implements PilotNode {
   readonly #connections = new Map<Stream, StreamConnection>()
   readonly #dials = new Map<Stream, Deferred<PilotConnection>>()
   readonly #listeners = new Map<number, Listener>()
-  readonly #requests = new Map<number, Deferred<RegistryReply>>()
   readonly #pings = new Map<number, Deferred<number>>()
-  readonly #trustRequests = new Map<number, Deferred<'sent' | 'relayed' | 'already_trusted'>>()
   readonly #subscribers = new Set<(event: NodeEvent) => void>()
   readonly #datagramSubscribers = new Set<(datagram: PilotDatagram) => void>()
   #rtcPaths: RtcPaths | undefined
@@ -83,10 +76,6 @@ export class SharedPilotNode implements PilotNode {
   #relayReason = 'no answer'
   /** `undefined` before the first word of the socket. */
   #isConnected: boolean | undefined
-  #lastRefusal: string | undefined
-  #saving: Promise<void> = Promise.resolve()
-  #saveError: unknown
-  #isRegistryReachable = false
   #isClosed = false
   readonly #over: Deferred<void> = defer<void>()
 
@@ -106,8 +95,21 @@ export class SharedPilotNode implements PilotNode {
       onstream: (stream) => this.#handleStream(stream),
     })
     options.socket.onevent = (event) => this.#handleSocketEvent(event)
-    this.trust = this.#createTrustApi()
-    this.registry = this.#createRegistryApi()
+    const machine = this.#machine
+    const { clock } = options
+    this.trust = new TrustCalls({
+      machine,
+      clock,
+      save: options.saveTrust,
+      drain: () => this.#driver.drain(),
+      requireOpen: () => this.#requireOpen(),
+    })
+    this.registry = new RegistryCalls({
+      machine,
+      clock,
+      endpoint: options.registry.endpoint,
+      schedule: () => this.#driver.schedule(),
+    })
   }
 
   /**
@@ -125,7 +127,7 @@ export class SharedPilotNode implements PilotNode {
     node.#registered = defer<void>({
       signal,
       timeoutMs,
-      onTimeout: () => node.#registrationError(),
+      onTimeout: () => node.registry.registrationError(),
     })
     node.#driver.drain()
     try {
@@ -167,7 +169,7 @@ export class SharedPilotNode implements PilotNode {
   async dial(target: DialTarget, options: DialOptions = {}): Promise<PilotConnection> {
     this.#requireOpen()
     const started = this.#clock.now()
-    const { address, port } = await this.#resolveTarget(target, options)
+    const { address, port } = await this.registry.resolveTarget(target, options)
     const budget = (options.timeoutMs ?? DIAL_TIMEOUT_MS) - (this.#clock.now() - started)
     const stream = this.#machine.dial(address, port, this.#clock.now())
     const cancel = (): void => {
@@ -224,105 +226,51 @@ export class SharedPilotNode implements PilotNode {
     return deferred.promise
   }
 
-  async resolve(target: string, options: CallOptions = {}): Promise<Address> {
-    if (target.includes(':')) return parseAddress(target)
-    if (/^\d+$/.test(target) && Number(target) <= 0xffffffff)
-      return { network: 0, node: Number(target) }
-    let reply: RegistryReply
-    try {
-      reply = await this.#request({ type: 'resolve_hostname', hostname: target }, options)
-    } catch (error) {
-      if (error instanceof PilotError && error.code === 'ERR_REGISTRY')
-        throw new NetworkError(
-          'ERR_HOSTNAME_NOT_FOUND',
-          `hostname ${JSON.stringify(target)} not found`,
-          {
-            cause: error,
-          },
-        )
-      throw error
-    }
-    if (typeof reply.address !== 'string')
-      throw new NetworkError('ERR_REGISTRY', 'the registry answered without an address')
-    return parseAddress(reply.address)
+  resolve(target: string, options?: CallOptions): Promise<Address> {
+    return this.registry.resolve(target, options)
   }
 
   async setHostname(hostname: string): Promise<RegistryReply> {
-    const reply = await this.#request(this.#machine.requests.setHostname(hostname))
+    const reply = await this.registry.request(this.#machine.requests.setHostname(hostname))
     this.#machine.setProfile({ hostname })
     return reply
   }
 
   async setVisibility(isPublic: boolean): Promise<RegistryReply> {
-    const reply = await this.#request(this.#machine.requests.setVisibility(isPublic))
+    const reply = await this.registry.request(this.#machine.requests.setVisibility(isPublic))
     this.#machine.setProfile({ isPublic })
     return reply
   }
 
   setTags(tags: readonly string[]): Promise<RegistryReply> {
-    return this.#request(this.#machine.requests.setTags(tags))
+    return this.registry.request(this.#machine.requests.setTags(tags))
   }
 
   setTaskExec(enabled: boolean): Promise<RegistryReply> {
-    return this.#request(this.#machine.requests.setTaskExec(enabled))
+    return this.registry.request(this.#machine.requests.setTaskExec(enabled))
   }
 
   async deregister(): Promise<RegistryReply> {
-    const reply = await this.#request(this.#machine.requests.deregister())
+    const reply = await this.registry.request(this.#machine.requests.deregister())
     this.#machine.stopRegistration()
     return reply
   }
 
   info(): NodeInfo {
-    const machine = this.#machine
-    const peers = [...machine.peers.values()]
-    return {
+    return nodeInfo({
+      machine: this.#machine,
       uptimeMs: this.#clock.now() - this.#startedAt,
-      endpoint: formatEndpoint(machine.endpoint),
       encrypt: this.#options.machine.encrypt !== false,
-      connections: machine.liveStreams,
-      ports: machine.ports.size,
-      peers: peers.length,
-      encryptedPeers: peers.filter((peer) => peer.tunnel.isKeyed).length,
-      authenticatedPeers: peers.filter((peer) => peer.tunnel.isKeyed).length,
-      relayPeers: peers.filter((peer) => peer.paths.kind === 'relay').length,
-      bytesSent: machine.bytesSent,
-      bytesReceived: machine.bytesReceived,
-      packetsSent: machine.datagramsSent,
-      packetsReceived: machine.datagramsReceived,
-      drops: { ...machine.drops, ...occurred(this.#options.socket.drops) },
-    }
+      socketDrops: this.#options.socket.drops,
+    })
   }
 
   connections(): readonly ConnectionInfo[] {
-    const all: ConnectionInfo[] = []
-    for (const peer of this.#machine.peers.values())
-      for (const { connection } of peer.streams.values())
-        all.push({
-          id: connection.id,
-          localPort: connection.local.port,
-          remoteAddress: connection.remote.address,
-          remotePort: connection.remote.port,
-          state: connection.state,
-          ...connection.info(),
-          ...connection.stats,
-        })
-    return all.sort((a, b) => a.id - b.id)
+    return connectionInfos(this.#machine)
   }
 
   peers(): readonly PeerInfo[] {
-    return [...this.#machine.peers.values()]
-      .map((peer) => ({
-        nodeId: peer.id,
-        endpoint: endpointText(peer.paths.endpoint),
-        encrypted: peer.tunnel.isKeyed,
-        authenticated: peer.tunnel.isKeyed,
-        path: peer.paths.kind,
-        transport: transportOf(peer),
-        directReason: this.#rtcPaths?.state(peer.id)?.reason ?? '',
-        rttMs: peer.rttMs,
-      }))
-      .sort((a, b) => a.nodeId - b.nodeId)
+    return peerInfos(this.#machine, (peerId) => this.#rtcPaths?.state(peerId)?.reason ?? '')
   }
 
   /** The machine slept, or its network changed: every path is proven, and the registry asked, again at once. */
@@ -360,15 +308,16 @@ export class SharedPilotNode implements PilotNode {
     await this.#drained(deadline)
     if (this.#machine.isRegistered && this.#machine.isRegistryConnected) {
       const left = Math.max(100, deadline - this.#clock.now())
-      await this.#request(this.#machine.requests.deregister(), {}, left).catch(() => {})
+      await this.registry.request(this.#machine.requests.deregister(), {}, left).catch(() => {})
     }
     this.#machine.closeRegistry()
     this.#driver.drain()
     this.#driver.stop()
     const closed = new PilotError('ERR_NODE_CLOSED', 'the node is closed')
-    for (const table of [this.#dials, this.#requests, this.#pings, this.#trustRequests])
+    for (const table of [this.#dials, this.#pings])
       for (const deferred of table.values()) deferred.reject(closed)
-    await this.#saving
+    this.registry.close(closed)
+    await this.trust.close(closed)
     await this.#socket.close()
     this.#over.resolve()
   }
@@ -403,6 +352,8 @@ export class SharedPilotNode implements PilotNode {
   }
 
   #handleEvent(event: NodeMachineEvent): void {
+    this.registry.handleEvent(event)
+    this.trust.handleEvent(event)
     switch (event.type) {
       case 'incoming': {
         const listener = this.#listeners.get(event.stream.connection.local.port)
@@ -414,42 +365,23 @@ export class SharedPilotNode implements PilotNode {
       case 'datagram':
         for (const subscriber of this.#datagramSubscribers) subscriber(event)
         break
-      case 'registry-reply':
-        this.#isRegistryReachable = true
-        settle(this.#requests, event.id)?.resolve(event.reply)
-        break
-      case 'registry-failed':
-        this.#isRegistryReachable = event.error.code === 'ERR_REGISTRY'
-        settle(this.#requests, event.id)?.reject(event.error)
-        break
       case 'pong':
         settle(this.#pings, event.id)?.resolve(event.rttMs)
         break
       case 'ping-failed':
         settle(this.#pings, event.id)?.reject(event.error)
         break
-      case 'trust-changed':
-        this.#saveTrust()
-        break
-      case 'trust-outcome': {
-        const waiting = settle(this.#trustRequests, event.id)
-        if (event.outcome instanceof PilotError) waiting?.reject(event.outcome)
-        else waiting?.resolve(event.outcome)
-        break
-      }
       case 'registered':
-        this.#isRegistryReachable = true
         this.#options.socket.identify?.(this.#machine.nodeId)
         this.#registered?.resolve()
         this.#emit(event)
         break
+      case 'registry-reply':
+      case 'registry-failed':
       case 'registration-refused':
-        this.#lastRefusal = event.reason
-        break
-      case 'registry-lost':
-        this.#isRegistryReachable = false
-        this.#emit(event)
-        break
+      case 'trust-changed':
+      case 'trust-outcome':
+        break // told to the one who asked
       case 'registry-connect':
       case 'registry-send':
       case 'registry-disconnect':
@@ -485,26 +417,6 @@ export class SharedPilotNode implements PilotNode {
     for (const subscriber of [...this.#subscribers]) subscriber(event)
   }
 
-  #saveTrust(): void {
-    const { saveTrust, machine } = this.#options
-    if (saveTrust === undefined) return
-    // One after the other; each writes what is true then.
-    this.#saving = this.#saving.then(async () => {
-      try {
-        await saveTrust(machine.trustStore.format())
-        this.#saveError = undefined
-      } catch (error) {
-        this.#saveError = error
-      }
-    })
-  }
-
-  async #saved(): Promise<void> {
-    this.#driver.drain()
-    await this.#saving
-    if (this.#saveError !== undefined) throw this.#saveError
-  }
-
   #startRtcPaths(): void {
     const { createPeerConnection, machine } = this.#options
     if (createPeerConnection === undefined) return
@@ -520,118 +432,14 @@ export class SharedPilotNode implements PilotNode {
     })
   }
 
-  // Parts of the API
-
-  #createTrustApi(): TrustApi {
-    const machine = this.#machine
-    const now = (): number => this.#clock.now()
-    return {
-      request: async (nodeId, justification = '') => {
-        this.#requireOpen()
-        const id = machine.requestTrust(nodeId, justification, now())
-        const deferred = defer<'sent' | 'relayed' | 'already_trusted'>()
-        this.#trustRequests.set(id, deferred)
-        await this.#saved()
-        return deferred.promise
-      },
-      approve: (nodeId) => {
-        machine.approveTrust(nodeId, now())
-        return this.#saved()
-      },
-      reject: (nodeId, reason = '') => {
-        machine.rejectTrust(nodeId, reason, now())
-        return this.#saved()
-      },
-      revoke: (nodeId) => {
-        machine.revokeTrust(nodeId, now())
-        return this.#saved()
-      },
-      pending: () => machine.trust.store.pending(),
-      trusted: () => machine.trust.store.trusted(),
-      isTrusted: (nodeId) => machine.trust.isTrusted(nodeId),
-      wait: (nodeId, timeoutMs) => this.#waitForTrust(nodeId, timeoutMs),
-    }
-  }
-
-  async #waitForTrust(nodeId: number, timeoutMs: number): Promise<boolean> {
-    if (this.#machine.trust.isTrusted(nodeId)) return true
-    const deferred = defer<boolean>({ timeoutMs })
-    const stop = this.on((event) => {
-      if (event.type === 'trust-established' && event.nodeId === nodeId) deferred.resolve(true)
-    })
-    try {
-      return await deferred.promise
-    } catch {
-      return false
-    } finally {
-      stop()
-    }
-  }
-
-  #createRegistryApi(): RegistryApi {
-    const isReachable = (): boolean =>
-      this.#isRegistryReachable && this.#machine.isRegistryConnected
-    return {
-      endpoint: this.#options.registry.endpoint,
-      get isReachable() {
-        return isReachable()
-      },
-      request: (message, options) => this.#request(message, options),
-      resolveHostname: (hostname) => this.#request({ type: 'resolve_hostname', hostname }),
-      lookup: (nodeId) => this.#request({ type: 'lookup', node_id: nodeId }),
-    }
-  }
-
-  #request(
-    message: RegistryMessage,
-    { signal }: CallOptions = {},
-    timeoutMs?: number,
-  ): Promise<RegistryReply> {
-    const id = this.#machine.request(message, this.#clock.now())
-    const deferred = defer<RegistryReply>({
-      signal,
-      timeoutMs,
-      onCancel: () => this.#requests.delete(id),
-    })
-    this.#requests.set(id, deferred)
-    this.#driver.schedule()
-    return deferred.promise
-  }
-
-  async #resolveTarget(target: DialTarget, options: CallOptions): Promise<SocketAddress> {
-    if (typeof target !== 'string') return target
-    const colon = target.lastIndexOf(':')
-    const port = Number(target.slice(colon + 1))
-    if (colon < 1 || !/^\d+$/.test(target.slice(colon + 1)) || port > 0xffff)
-      throw new UsageError(
-        'ERR_INVALID_ARGUMENT',
-        `expected host:port, got ${JSON.stringify(target)}`,
-      )
-    return { address: await this.resolve(target.slice(0, colon), options), port }
-  }
-
   async #drained(deadline: number): Promise<void> {
     while (this.#machine.liveStreams > 0 && this.#clock.now() < deadline)
       await new Promise<void>((resolve) => this.#clock.schedule(this.#clock.now() + 10, resolve))
   }
 
-  #registrationError(): PilotError {
-    const { endpoint } = this.#options.registry
-    if (this.#lastRefusal === undefined)
-      return new NetworkError('ERR_REGISTRY_UNAVAILABLE', `no registry answers at ${endpoint}`)
-    const code = this.#machine.isRegistryConnected ? 'ERR_REGISTRY' : 'ERR_REGISTRY_UNAVAILABLE'
-    return new NetworkError(code, `registration at ${endpoint} failed: ${this.#lastRefusal}`)
-  }
-
   #requireOpen(): void {
     if (this.#isClosed) throw new PilotError('ERR_NODE_CLOSED', 'the node is closed')
   }
-}
-
-function settle<T>(table: Map<number, Deferred<T>>, id: number): Deferred<T> | undefined {
-  const deferred = table.get(id)
-  table.delete(id)
-  return deferred
 }
 
 function dialError(stream: Stream): PilotError {
@@ -648,18 +456,4 @@ function dialTimeout(address: Address, port: number): PilotError {
     'ERR_DIAL_TIMEOUT',
     `no answer from ${formatAddress(address)} port ${port} in time`,
   )
-}
-
-function endpointText(endpoint: Endpoint | undefined): string {
-  return endpoint === undefined || isMadePath(endpoint) ? '' : formatEndpoint(endpoint)
-}
-
-function transportOf({ paths }: Peer): PeerInfo['transport'] {
-  if (paths.kind !== 'direct' || paths.endpoint === undefined) return paths.kind as 'relay' | 'none'
-  return isMadePath(paths.endpoint) ? 'webrtc' : 'udp'
-}
-
-/** Only what happened at all, as the machine counts. */
-function occurred(drops: Readonly<Record<string, number>> = {}): Record<string, number> {
-  return Object.fromEntries(Object.entries(drops).filter(([, count]) => count > 0))
 }

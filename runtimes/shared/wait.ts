@@ -63,3 +63,10 @@ export function defer<T>({
 export function abortError(signal: AbortSignal | undefined): PilotError {
   return new PilotError('ERR_ABORTED', 'the call was cancelled', { cause: signal?.reason })
 }
+
+/** Takes what waits under an id out of its table. */
+export function settle<T>(table: Map<number, Deferred<T>>, id: number): Deferred<T> | undefined {
+  const deferred = table.get(id)
+  table.delete(id)
+  return deferred
+}
