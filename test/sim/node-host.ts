@@ -14,6 +14,11 @@ import {
 import { encodeRegistryFrame, RegistryFrameDecoder } from '../../core/wire/registry-message.ts'
 import { nodeCrypto } from '../../runtimes/node/crypto.ts'
 import { Beacon } from '../../signaling/beacon.ts'
+import {
+  type CompatConnection,
+  CompatRelay,
+  type CompatTransmit,
+} from '../../signaling/compat-relay.ts'
 import { Registry } from '../../signaling/registry.ts'
 import { RegistryConnection } from '../../signaling/registry-connection.ts'
 import { MemoryStore } from '../../signaling/registry-store.ts'
@@ -27,8 +32,11 @@ export class RendezvousHost implements Host {
   readonly endpoint = BEACON
   readonly world: World
   readonly store = new MemoryStore()
+  compat: CompatRelay
   beacon: Beacon
   registry: Registry
+  /** Who gets what is sent on a WebSocket. */
+  readonly channels: Map<CompatConnection, (transmit: CompatTransmit) => void> = new Map()
   /** False: nothing answers on TCP. */
   isListening = true
   generation = 0
@@ -36,6 +44,7 @@ export class RendezvousHost implements Host {
   constructor(world: World) {
     this.world = world
     this.registry = this.#createRegistry()
+    this.compat = this.#createCompat()
     this.beacon = this.#createBeacon()
   }
 
@@ -43,7 +52,23 @@ export class RendezvousHost implements Host {
   restart(): void {
     this.generation++
     this.registry = this.#createRegistry()
+    this.compat = this.#createCompat()
     this.beacon = this.#createBeacon()
+    for (const [connection, take] of [...this.channels])
+      take({ type: 'close', connection, code: 1006, reason: '' })
+    this.channels.clear()
+  }
+
+  #createCompat(): CompatRelay {
+    const random = this.world.random(`relay ${this.generation}`)
+    return new CompatRelay(
+      {
+        random: (bytes) => Uint8Array.from({ length: bytes }, () => random.int(0, 255)),
+        verify: nodeCrypto.ed25519Verify,
+        registeredKey: (id) => this.registry.desk.nodes.live(id)?.keyBytes,
+      },
+      this.world.now,
+    )
   }
 
   #createRegistry(): Registry {
@@ -52,7 +77,7 @@ export class RendezvousHost implements Host {
 
   #createBeacon(): Beacon {
     const registeredAt = (id: number) => this.registry.desk.nodes.place(id)
-    return new Beacon({ registeredAt }, this.world.now)
+    return new Beacon({ registeredAt, compat: this.compat }, this.world.now)
   }
 
   get time(): { at: Instant; unixSeconds: number } {
@@ -73,6 +98,8 @@ export class RendezvousHost implements Host {
   }
 
   pollTransmit(): Transmit | undefined {
+    for (let one = this.compat.pollTransmit(); one !== undefined; one = this.compat.pollTransmit())
+      this.channels.get(one.connection)?.(one)
     return this.beacon.pollTransmit()
   }
 }
