@@ -11,10 +11,13 @@ const RELAY = 0x05
 
 type Kind = 'udp' | 'relayed'
 
+/** Takes a host off the network, as when its process is killed. */
+const leave = new WeakMap<NodeHost, () => void>()
+
 function host(kind: Kind, options: NodeHostOptions): NodeHost {
   const made = kind === 'udp' ? new NodeHost(options) : new RelayedHost(options)
   made.machine.listen(ECHO)
-  options.world.add(made)
+  leave.set(made, options.world.add(made).detach)
   return made
 }
 
@@ -152,8 +155,7 @@ it('a peer that was direct and now has no UDP is relayed to', () => {
     identity,
     trustStore,
   })
-  b.machine.stopRegistration()
-  b.machine.closeRegistry()
+  leave.get(b)!()
   world.runUntil(world.now + 100_000)
   expect(later.machine.nodeId).toBe(b.machine.nodeId)
   open(world, a, later).echo(1000, 30_000)
