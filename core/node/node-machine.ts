@@ -10,7 +10,7 @@ import { NetworkError, PilotError, UsageError } from '../errors.ts'
 import type { Endpoint, Instant } from '../machine.ts'
 import { PortTable } from '../port/port-table.ts'
 import { BeaconClient } from '../rendezvous/beacon-client.ts'
-import { Registration, type RegistrationRequest } from '../rendezvous/registration.ts'
+import type { Registration } from '../rendezvous/registration.ts'
 import type { RegistryRequests } from '../rendezvous/registry-requests.ts'
 import { Connection } from '../stream/connection.ts'
 import { TrustManager } from '../trust/trust-manager.ts'
@@ -29,11 +29,13 @@ import { PEER_IDLE_MS, type Peer } from './peer.ts'
 import { PeerFinder } from './peer-finder.ts'
 import { PeerTable } from './peer-table.ts'
 import { Prober } from './prober.ts'
+import { Registrar } from './registrar.ts'
 import { type Answer, RegistryDesk } from './registry-desk.ts'
 import { Scheduler } from './scheduler.ts'
 import { Stream, streamKey } from './stream.ts'
 import { StreamTable } from './stream-table.ts'
-import { TrustExchange, type TrustExchangeEvent } from './trust-exchange.ts'
+import { TrustCourier } from './trust-courier.ts'
+import { TrustExchange } from './trust-exchange.ts'
 
 /** Largest datagram payload that still passes the relay (spec/01 §8). */
 export const DATAGRAM_PAYLOAD_MAX = 65_428
@@ -41,11 +43,13 @@ export const DATAGRAM_PAYLOAD_MAX = 65_428
 export class NodeMachine {
   readonly #context: NodeContext
   readonly #desk: RegistryDesk
+  readonly #registrar: Registrar
   readonly #registration: Registration
   readonly #beacon: BeaconClient | undefined
   readonly #ports: PortTable
   readonly #scheduler: Scheduler
   readonly #trust = new TrustExchange()
+  readonly #courier: TrustCourier
   readonly #peers: PeerTable
   readonly #streams: StreamTable
   readonly #prober: Prober
@@ -59,17 +63,20 @@ export class NodeMachine {
   datagramsReceived = 0
 
   constructor(options: NodeMachineOptions) {
-    const { crypto, now, beacon, relayOnly = false, keepaliveMs = 30_000 } = options
+    const { crypto, now, beacon, relayOnly = false } = options
     const random = viewOf(crypto.random(8))
     const fraction = (at: number): number => random.getUint32(at) / 0x1_0000_0000
     const context = new NodeContext(options)
     this.#context = context
     this.#desk = new RegistryDesk(context)
-    const hasBeacon = beacon !== undefined && options.fixedEndpoint === undefined && !relayOnly
-    this.#registration = new Registration({ keepaliveMs, hasBeacon, now })
-    this.#registration.hostname = options.hostname ?? ''
-    this.#registration.isPublic = options.isPublic ?? false
     this.#beacon = beacon && new BeaconClient({ beacon, relayOnly, jitter: fraction(4), now })
+    this.#registrar = new Registrar({
+      context,
+      beacon: this.#beacon,
+      desk: this.#desk,
+      trust: this.#trust,
+    })
+    this.#registration = this.#registrar.registration
     this.#ports = new PortTable(fraction(0))
     this.#ports.listen(PORT.trust)
     this.#scheduler = new Scheduler(context, this.#ports)
@@ -85,6 +92,7 @@ export class NodeMachine {
       peers: this.#peers,
       ports: this.#ports,
       prober: this.#prober,
+      registration: this.#registration,
       scheduler: this.#scheduler,
       streams: this.#streams,
       trust: this.#trust,
@@ -92,6 +100,7 @@ export class NodeMachine {
     this.#finder = new PeerFinder(parts)
     this.#packets = new PacketReceiver(parts)
     this.#frames = new FrameReceiver({ ...parts, packets: this.#packets })
+    this.#courier = new TrustCourier({ ...parts, dial: (...to) => this.dial(...to) })
   }
 
   // What there is to know
@@ -508,17 +517,19 @@ export class NodeMachine {
     for (;;) {
       const answer = this.#desk.poll()
       if (typeof answer === 'object') this.#handleAnswer(answer, now)
-      const didRegister = this.#settleRegistration(now)
+      const registered = this.#registrar.poll(now)
+      if (typeof registered === 'object') this.#adopt(registered.nodeId, registered.address, now)
       const didBeacon = this.#settleBeacon(now)
-      const didTrust = this.#settleTrust(now)
-      if (answer === false && !didRegister && !didBeacon && !didTrust) return
+      const didTrust = this.#courier.poll(now)
+      if (answer === false && registered === false && !didBeacon && !didTrust) return
     }
   }
 
-  #handleAnswer({ inquirer, outcome: { reply, error } }: Answer, now: Instant): void {
+  #handleAnswer({ inquirer, outcome }: Answer, now: Instant): void {
+    const { reply, error } = outcome
     switch (inquirer.kind) {
       case 'registration':
-        return this.#handleRegistrationAnswer(inquirer.request, reply, error, now)
+        return this.#registrar.handleAnswer(inquirer.request, outcome, now)
       case 'resolve':
         if (error === undefined) this.#finder.handleResolved(inquirer.peerId, reply, now)
         else this.#finder.handleUnresolved(inquirer.peerId, error, now)
@@ -538,61 +549,6 @@ export class NodeMachine {
     }
     if (this.#trust.isReady) this.trust.setPeerKey(peerId, toBase64(key))
     this.#frames.handleLookedUp(peerId, key, now)
-  }
-
-  #handleRegistrationAnswer(
-    request: RegistrationRequest,
-    reply: RegistryMessage | undefined,
-    error: PilotError | undefined,
-    now: Instant,
-  ): void {
-    if (reply !== undefined) {
-      this.#registration.handleReply(request, reply, now)
-      if (request === 'poll' && this.#trust.isReady) this.#trust.handlePolled(reply, this.#unixNow)
-    } else if (error !== undefined) {
-      const isRefusal = error.code === 'ERR_REGISTRY'
-      this.#registration.handleFailure(request, error.message, isRefusal, now)
-      if (request === 'hostname' && isRefusal)
-        this.#context.emit({
-          type: 'hostname-refused',
-          hostname: this.hostname,
-          reason: error.message,
-        })
-    }
-  }
-
-  #settleRegistration(now: Instant): boolean {
-    const event = this.#registration.pollEvent()
-    if (event === undefined) return false
-    if (event.type === 'registered') this.#adopt(event.nodeId, event.address, now)
-    else if (event.type === 'refused')
-      this.#context.emit({ type: 'registration-refused', reason: event.reason })
-    else
-      this.#desk.ask(
-        { kind: 'registration', request: event.kind },
-        this.#registrationMessage(event.kind),
-        now,
-      )
-    return true
-  }
-
-  #registrationMessage(kind: RegistrationRequest): RegistryMessage {
-    const { requests, options } = this.#context
-    switch (kind) {
-      case 'register': {
-        if (options.relayOnly === true) return requests.register('', options.owner ?? '', true)
-        const fallback = options.fixedEndpoint ?? options.localEndpoint
-        return requests.register(this.#registration.listenAddress(fallback), options.owner ?? '')
-      }
-      case 'visibility':
-        return requests.setVisibility(true)
-      case 'hostname':
-        return requests.setHostname(this.#registration.hostname)
-      case 'heartbeat':
-        return requests.heartbeat()
-      case 'poll':
-        return requests.pollHandshakes()
-    }
   }
 
   /** The registry's word on who we are. */
@@ -622,72 +578,6 @@ export class NodeMachine {
     return true
   }
 
-  #settleTrust(now: Instant): boolean {
-    if (!this.#trust.isReady) return false
-    const stream = this.#scheduler.pollTrustStream()
-    if (stream !== undefined) {
-      this.#trust.handleNews(stream, now, this.#unixNow)
-      this.#scheduler.touchStream(stream)
-    }
-    const event = this.#trust.pollEvent()
-    if (event === undefined) return stream !== undefined
-    this.#handleTrustEvent(event, now)
-    this.#registration.isEager = this.trust.store.outgoingCount > 0
-    return true
-  }
-
-  #handleTrustEvent(event: TrustExchangeEvent, now: Instant): void {
-    const { requests } = this.#context
-    switch (event.type) {
-      case 'dial':
-        return this.#dialTrust(event.peerId, event.token, event.message, now)
-      case 'registry':
-        this.#desk.ask({ kind: 'trust', token: event.token }, trustMessage(requests, event), now)
-        return
-      case 'lookup':
-        this.#desk.ask({ kind: 'lookup', peerId: event.peerId }, requests.lookup(event.peerId), now)
-        return
-      case 'drop-tunnel': {
-        const peer = this.#peers.get(event.peerId)
-        if (peer !== undefined) this.#peers.remove(peer, now)
-        return
-      }
-      case 'close-stream':
-        if (event.isAbort) this.resetStream(event.stream, now)
-        else this.closeStream(event.stream, now)
-        return
-      case 'drop':
-        return this.#context.drop(event.reason)
-      case 'poll':
-        return this.#registration.poll(now)
-      case 'trust-revoked':
-        this.#shutOut(event.nodeId, now)
-        return this.#context.emit(event)
-      default:
-        this.#context.emit(event)
-    }
-  }
-
-  /** Trust in a node ended: its streams end, and that we dialed it, if only to tell it, invites it no more. */
-  #shutOut(nodeId: number, now: Instant): void {
-    const peer = this.#peers.get(nodeId)
-    if (peer === undefined) return
-    peer.dialedAt = Number.NEGATIVE_INFINITY
-    for (const stream of [...peer.streams.values()])
-      if (stream.owner === 'application') this.resetStream(stream, now)
-  }
-
-  #dialTrust(peerId: number, token: number, message: Uint8Array, now: Instant): void {
-    try {
-      const stream = this.dial({ network: 0, node: peerId }, PORT.trust, now, 'trust-outbound')
-      this.#trust.handleDialing(token, stream, message, now)
-      this.#scheduler.touchStream(stream)
-    } catch (error) {
-      if (!(error instanceof PilotError)) throw error
-      this.#trust.handleUndelivered(token)
-    }
-  }
-
   get #unixNow(): number {
     return this.#context.options.unixNow()
   }
@@ -697,21 +587,5 @@ export class NodeMachine {
     if (this.nodeId === 0)
       throw new NetworkError('ERR_REGISTRY_UNAVAILABLE', 'this node is not registered yet')
     if (nodeId === this.nodeId) throw new UsageError('ERR_DIAL_SELF', `${what} to self`)
-  }
-}
-
-function trustMessage(
-  requests: RegistryRequests,
-  { op, peerId, accept, text }: Extract<TrustExchangeEvent, { type: 'registry' }>,
-): RegistryMessage {
-  switch (op) {
-    case 'report':
-      return requests.reportTrust(peerId)
-    case 'respond':
-      return requests.respondHandshake(peerId, accept)
-    case 'revoke':
-      return requests.revokeTrust(peerId)
-    case 'request':
-      return requests.requestHandshake(peerId, text)
   }
 }
