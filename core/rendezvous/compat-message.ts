@@ -7,7 +7,7 @@ import { WireError } from '../errors.ts'
 
 export const COMPAT_PATH = '/v1/compat'
 export const COMPAT_PROTOCOL = 'pilot.v1'
-/** Our own second door: registry frames over a WebSocket (spec/09, last section). */
+/** Our own second door: registry frames over a WebSocket (spec/10 §7). */
 export const REGISTRY_PATH = '/v1/registry'
 export const REGISTRY_PROTOCOL = 'pilot.registry.v1'
 /** Largest message either side takes, in bytes (spec/09). */

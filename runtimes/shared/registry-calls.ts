@@ -122,8 +122,13 @@ export class RegistryCalls implements RegistryApi {
 
   /** Why there is no registration yet. */
   registrationError(): PilotError {
-    if (this.#lastRefusal === undefined)
-      return new NetworkError('ERR_REGISTRY_UNAVAILABLE', `no registry answers at ${this.endpoint}`)
+    if (this.#lastRefusal === undefined) {
+      const problem = this.#machine.registryProblem
+      return new NetworkError(
+        'ERR_REGISTRY_UNAVAILABLE',
+        `no registry answers at ${this.endpoint}${problem === undefined ? '' : ` (${problem})`}`,
+      )
+    }
     const code = this.#machine.isRegistryConnected ? 'ERR_REGISTRY' : 'ERR_REGISTRY_UNAVAILABLE'
     return new NetworkError(code, `registration at ${this.endpoint} failed: ${this.#lastRefusal}`)
   }

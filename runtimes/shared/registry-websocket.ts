@@ -1,4 +1,4 @@
-/** The registry connection over a WebSocket of the rendezvous (spec/09, last section): the same bytes as over TCP. */
+/** The registry connection over a WebSocket of the rendezvous (spec/10 §7): the same bytes as over TCP. */
 import { COMPAT_MESSAGE_MAX, REGISTRY_PROTOCOL } from '../../core/index.ts'
 import type { ByteStream, ByteStreamHandlers, RegistryConnector } from './transport.ts'
 import {

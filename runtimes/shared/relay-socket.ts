@@ -255,8 +255,8 @@ export class RelaySocket implements DatagramSocket {
   }
 
   /**
-   * A page can send no ping and sees none, so the relay is asked to relay something to ourselves. What comes
-   * back, or anything else, is life.
+   * A page can send no ping and sees none, so the relay is asked to relay something to ourselves (spec/10 §8).
+   * What comes back, or anything else, is life.
    */
   #keepAlive(socket: WebSocketLike): void {
     const { clock } = this.#options
