@@ -25,6 +25,7 @@ import { FileStorage } from './file-storage.ts'
 import { registryConnector } from './registry-socket.ts'
 import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
+import { loadWebRtc, type WebRtcOptions } from './web-rtc.ts'
 import { nodeWebSockets } from './web-socket.ts'
 
 type MachineSettings = Pick<
@@ -69,6 +70,11 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
   readonly trustPath?: string
   /** Pins the registry's TLS certificate: SHA-256 in hex. Without it the connection is plain TCP. */
   readonly registryFingerprint?: string
+  /**
+   * Direct paths over WebRTC data channels to trusted peers that are only relayed, browsers above all. Needs the
+   * package node-datachannel. Default false.
+   */
+  readonly webRtc?: boolean | WebRtcOptions
   /** Default 10 000. */
   readonly registrationTimeoutMs?: number
 }
@@ -93,6 +99,9 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
     options.trustPath ??
     (typeof options.identity === 'string' ? `${dirname(options.identity)}/trust.json` : undefined)
   const trustStore = trustPath === undefined ? new TrustStore() : await loadTrust(trustPath)
+  const { webRtc = false } = options
+  const createPeerConnection =
+    webRtc === false ? undefined : await loadWebRtc(webRtc === true ? {} : webRtc)
   const udp = transport === 'compat' ? undefined : await udpParts(options, transport === 'auto')
   const { machine, ...parts } = udp ?? compatParts(options, identity)
   return SharedPilotNode.start(
@@ -107,6 +116,7 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
       },
       ...parts,
       clock: systemClock,
+      ...(createPeerConnection === undefined ? {} : { createPeerConnection }),
       ...(trustPath === undefined
         ? {}
         : { saveTrust: (text) => storageOf(trustPath).write(basename(trustPath), utf8(text)) }),
@@ -240,6 +250,7 @@ function pickSettings(options: CreateNodeOptions): MachineSettings {
     identity: _identity,
     trustPath: _trustPath,
     registryFingerprint: _fingerprint,
+    webRtc: _webRtc,
     registrationTimeoutMs: _timeout,
     signal: _signal,
     ...settings

@@ -3,3 +3,4 @@ export { ERROR_CODES, Identity, PilotError, type PilotErrorCode } from '../../co
 export type * from '../shared/api.ts'
 export { type CreateNodeOptions, createNode, loadIdentity } from './create-node.ts'
 export { nodeCrypto } from './crypto.ts'
+export type { WebRtcOptions } from './web-rtc.ts'

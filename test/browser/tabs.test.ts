@@ -92,6 +92,37 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
     await node.close()
   }, 60_000)
 
+  it('a tab and a node on UDP trust each other, and talk on a direct path', async () => {
+    const node = await createNode({
+      registry: `127.0.0.1:${rendezvous.registryEndpoint.port}`,
+      beacon: `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
+      listen: '127.0.0.1:0',
+      hostname: 'daemon-rtc',
+      isPublic: true,
+      webRtc: true,
+    })
+    node.listen(4000).onconnection = (connection) => {
+      void connection.readable.pipeTo(connection.writable).catch(() => {})
+    }
+    const page = await openTab(browser, pages.url)
+    const { nodeId } = await call<Joined>(page, `tab.join('${url}', 'tab-e')`)
+    await Promise.all([node.trust.request(nodeId), call(page, `tab.trust(${node.nodeId})`)])
+    const transports = async (): Promise<string[]> => [
+      node.peers()[0]?.transport ?? '',
+      (await call<PeerInfo[]>(page, 'tab.peers()'))[0]?.transport ?? '',
+    ]
+    const took = await until(
+      async () => (await transports()).every((name) => name === 'webrtc'),
+      15_000,
+    )
+    console.log(`direct path ${took} ms after trust`)
+    const echoed = await call<Echoed>(page, `tab.echo('daemon-rtc', ${4 << 20})`)
+    expect(echoed).toMatchObject({ received: 4 << 20, isEqual: true })
+    console.log(`4 MiB there and back, tab to node: ${echoed.ms.toFixed(0)} ms`)
+    await page.context().close()
+    await node.close()
+  }, 60_000)
+
   it('a tab that is loaded again has its identity and address, and is back at once', async () => {
     const page = await openTab(browser, pages.url)
     const before = await call<Joined>(page, `tab.join('${url}', 'tab-d')`)

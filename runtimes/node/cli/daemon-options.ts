@@ -12,6 +12,8 @@ export interface StartFlags {
   readonly beacon?: string
   readonly transport?: string
   readonly rendezvousUrl?: string
+  readonly webrtc?: boolean | string
+  readonly iceServers?: string
   readonly listen?: string
   readonly endpoint?: string
   readonly identity?: string
@@ -84,6 +86,8 @@ export function startSettings(
   const rendezvousUrl = flags.rendezvousUrl ?? textOf(config, 'rendezvous_url')
   if (transport !== undefined) argv.push(`--transport=${transport}`)
   if (rendezvousUrl !== undefined) argv.push(`--rendezvous-url=${rendezvousUrl}`)
+  if (flags.webrtc !== undefined) argv.push(`--webrtc=${isTrue(flags.webrtc)}`)
+  if (flags.iceServers !== undefined) argv.push(`--ice-servers=${flags.iceServers}`)
   if (hostname !== '') argv.push(`--hostname=${hostname}`)
   if (owner !== undefined) argv.push(`--owner=${owner}`)
   if (flags.keepalive !== undefined) argv.push(`--keepalive=${flags.keepalive}`)

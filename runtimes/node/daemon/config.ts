@@ -14,6 +14,7 @@ import {
 import { isTrue, parseDuration } from '../cli/values.ts'
 import type { Transport } from '../create-node.ts'
 import { VERSION } from '../version.ts'
+import type { WebRtcOptions } from '../web-rtc.ts'
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
 
 export interface DaemonConfig {
@@ -22,6 +23,7 @@ export interface DaemonConfig {
   readonly beacon: string | false
   readonly transport: Transport
   readonly rendezvousUrl: string | undefined
+  readonly webRtc: boolean | WebRtcOptions
   readonly listen: string
   readonly socket: string
   readonly endpoint: string | undefined
@@ -91,6 +93,8 @@ function createCommand(): Command {
       'udp',
     )
     .option('--rendezvous-url <url>', 'wss:// or ws:// URL of the rendezvous, for compat and auto')
+    .option('--webrtc [bool]', 'direct paths to browsers; needs the package node-datachannel')
+    .option('--ice-servers <urls>', 'STUN and TURN for WebRTC, comma between: stun:host:port')
     .option('--listen <ip:port>', 'UDP address', ':0')
     .option('--socket <path>', 'Unix socket for local programs', DEFAULT_SOCKET)
     .option(
@@ -226,6 +230,7 @@ function configOf(command: Command, home: string): DaemonConfig {
     beacon: beacon === undefined ? defaultBeacon(registry) : beacon === '' ? false : beacon,
     transport,
     rendezvousUrl,
+    webRtc: flag('webrtc') && { iceServers: iceServers(text('iceServers')) },
     listen: text('listen'),
     socket: text('socket'),
     endpoint: text('endpoint') || undefined,
@@ -254,6 +259,19 @@ function configOf(command: Command, home: string): DaemonConfig {
     logFormat: oneOf<LogFormat>('logFormat', ['text', 'json']),
     logFile: text('logFile') || undefined,
   }
+}
+
+function iceServers(text: string): { urls: string }[] {
+  const urls = text.split(',').map((url) => url.trim())
+  return urls
+    .filter((url) => url !== '')
+    .map((url) => {
+      if (!/^(stun|turns?):[^\s/]+$/.test(url))
+        throw new Error(
+          `-ice-servers takes stun:host:port or turn:user:password@host:port, got ${JSON.stringify(url)}`,
+        )
+      return { urls: url }
+    })
 }
 
 function nodeIds(text: string): ReadonlySet<number> {

@@ -79,6 +79,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     beacon: config.beacon,
     transport: config.transport,
     ...(config.rendezvousUrl !== undefined && { rendezvousUrl: config.rendezvousUrl }),
+    webRtc: config.webRtc,
     listen: config.listen,
     ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
     ...(config.identity !== undefined && { identity: config.identity }),

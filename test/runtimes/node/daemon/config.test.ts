@@ -57,7 +57,10 @@ describe('flags of the daemon', () => {
   })
 
   it('takes the relay of a rendezvous instead of UDP', () => {
-    expect(config()).toMatchObject({ transport: 'udp', rendezvousUrl: undefined })
+    expect(config()).toMatchObject({ transport: 'udp', rendezvousUrl: undefined, webRtc: false })
+    expect(config('-webrtc', '-ice-servers=stun:h:3478,turn:u:p@h').webRtc).toEqual({
+      iceServers: [{ urls: 'stun:h:3478' }, { urls: 'turn:u:p@h' }],
+    })
     expect(config('-transport=compat', '-rendezvous-url', 'wss://h')).toMatchObject({
       transport: 'compat',
       rendezvousUrl: 'wss://h',
@@ -103,6 +106,7 @@ describe('flags of the daemon', () => {
     [['-max-conns-total', '0'], 'whole number above 0'],
     [['-plaintext-peers', '1,x'], '"x" is no node id'],
     [['-registry-tls'], 'needs -registry-fingerprint'],
+    [['-webrtc', '-ice-servers', 'http://h'], '-ice-servers takes stun:host:port'],
     [['-transport', 'tcp'], '-transport is one of udp, compat, auto, got "tcp"'],
     [['-transport', 'compat'], '-transport compat needs -rendezvous-url'],
     [['-transport', 'auto', '-rendezvous-url', 'ftp://h'], 'not one of ws, wss, http, https'],
