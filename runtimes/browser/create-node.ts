@@ -17,7 +17,8 @@ import { withWebCrypto } from '../shared/web-crypto.ts'
 import { rendezvousUrls } from '../shared/web-socket.ts'
 import { browserCrypto } from './crypto.ts'
 import { IdentityVault } from './identity-vault.ts'
-import { IndexedDbStorage } from './indexeddb-storage.ts'
+import { IndexedDbStorage, STORAGE_NAME } from './indexeddb-storage.ts'
+import { claimStorage } from './single-tab.ts'
 
 const TRUST_NAME = 'trust.json'
 
@@ -50,11 +51,27 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
 /**
  * Joins the overlay from a page. The browser is asked to keep the storage (`navigator.storage.persist`).
  *
- * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`,
- * `ERR_STORE_IO`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
+ * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_RELAY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_ADDRESS_IN_USE` while
+ * another tab runs the node of this storage, `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`, `ERR_STORE_IO`,
+ * `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
  */
 export async function createNode(options: CreateNodeOptions): Promise<SharedPilotNode> {
   const urls = rendezvousUrls(options.rendezvous)
+  const release = await claimStorage(options.storageName ?? STORAGE_NAME)
+  try {
+    const node = await join(options, urls)
+    void node.closed.then(release)
+    return node
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+async function join(
+  options: CreateNodeOptions,
+  urls: ReturnType<typeof rendezvousUrls>,
+): Promise<SharedPilotNode> {
   const storage = await IndexedDbStorage.open(options.storageName)
   void navigator.storage?.persist?.()
   const identity = options.identity ?? (await new IdentityVault(browserCrypto, storage).load())

@@ -4,6 +4,9 @@ import type { Storage } from '../shared/storage.ts'
 
 const STORE = 'values'
 
+/** Default database. */
+export const STORAGE_NAME = 'pilot'
+
 export class IndexedDbStorage implements Storage {
   readonly #database: IDBDatabase
   readonly #name: string
@@ -14,7 +17,7 @@ export class IndexedDbStorage implements Storage {
   }
 
   /** Opens or makes the database. @throws {StorageError} `ERR_STORE_IO`, e.g. in a private window. */
-  static async open(name = 'pilot'): Promise<IndexedDbStorage> {
+  static async open(name = STORAGE_NAME): Promise<IndexedDbStorage> {
     const request = indexedDB.open(name, 1)
     request.onupgradeneeded = () => request.result.createObjectStore(STORE)
     try {

@@ -135,6 +135,23 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
     await page.context().close()
   }, 60_000)
 
+  it('a second tab of one origin is refused while the first has the node, and joins after it', async () => {
+    const context = await browser.newContext()
+    const open = async (): Promise<Page> => {
+      const page = await context.newPage()
+      await page.goto(pages.url)
+      await page.waitForFunction('globalThis.tab !== undefined')
+      return page
+    }
+    const first = await open()
+    const second = await open()
+    const joined = await call<Joined>(first, `tab.join('${url}', 'tab-f')`)
+    await expect(call(second, `tab.join('${url}', 'tab-f')`)).rejects.toThrow(/another tab/)
+    await first.close()
+    expect(await call<Joined>(second, `tab.join('${url}', 'tab-f')`)).toEqual(joined)
+    await context.close()
+  }, 60_000)
+
   it('an identity goes from one browser to another under a passphrase', async () => {
     const [from, to] = await Promise.all([openTab(browser, pages.url), openTab(browser, pages.url)])
     const { nodeId } = await call<Joined>(from, `tab.join('${url}', '')`)
