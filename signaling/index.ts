@@ -1,5 +1,5 @@
 /** Public surface of the rendezvous server: re-exports only. */
-export type { BeaconLimits, RegistryLimits } from './limits.ts'
+export type { BeaconLimits, CompatLimits, RegistryLimits } from './limits.ts'
 export type { Log, LogFields, LogFormat, LogLevel } from './log.ts'
 export { createLog, LOG_LEVELS } from './log.ts'
 export type { Rendezvous, RendezvousOptions } from './serve-node.ts'

@@ -1,6 +1,6 @@
 /** `pilot-ts/node`: the public surface in Node. */
 export { ERROR_CODES, Identity, PilotError, type PilotErrorCode } from '../../core/index.ts'
 export type * from '../shared/api.ts'
-export { type CreateNodeOptions, createNode, loadIdentity } from './create-node.ts'
+export { type CreateNodeOptions, createNode, loadIdentity, type Transport } from './create-node.ts'
 export { nodeCrypto } from './crypto.ts'
 export type { WebRtcOptions } from './web-rtc.ts'

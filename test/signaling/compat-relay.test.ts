@@ -1,4 +1,5 @@
 /** The beacon's WebSockets in virtual time (spec/09): authentication, quotas, queues, timers, and all four ways. */
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toHex } from '../../core/bytes.ts'
 import { Identity } from '../../core/identity/identity.ts'
@@ -457,4 +458,56 @@ describe('timers', () => {
     }
     expect(bench.compat.connectionCount).toBe(0)
   })
+})
+
+it('keeps its books whatever happens in whatever order', () => {
+  const op = fc.record({
+    kind: fc.constantFrom(
+      'open',
+      'join',
+      'text',
+      'bytes',
+      'relay',
+      'sent',
+      'pong',
+      'closed',
+      'pass',
+    ),
+    which: fc.nat(7),
+    nodeId: fc.integer({ min: 1, max: 4 }),
+    bytes: fc.uint8Array({ maxLength: 40 }),
+    text: fc.oneof(fc.string(), fc.constant('{"type":"auth_reply","node_id":1,"sig":""}')),
+    ms: fc.nat(40_000),
+  })
+  fc.assert(
+    fc.property(fc.array(op, { maxLength: 60 }), (ops) => {
+      const bench = new Bench({ queueBytesMax: 120, queueBytesSumMax: 300, connectionsMax: 6 })
+      const connections: CompatConnection[] = []
+      for (const { kind, which, nodeId, bytes, text, ms } of ops) {
+        const one = connections[which % Math.max(1, connections.length)]
+        if (kind === 'open') connections.push(bench.open())
+        else if (kind === 'join') connections.push(bench.join(nodeId))
+        else if (kind === 'pass') bench.advance(ms)
+        else if (one === undefined) continue
+        else if (kind === 'text') bench.compat.handleText(one, text, bench.time)
+        else if (kind === 'bytes') bench.ws(one, bytes)
+        else if (kind === 'relay') bench.ws(one, relay(one.nodeId, nodeId, bytes))
+        else if (kind === 'sent') bench.compat.handleSent(one, one.queuedBytes)
+        else if (kind === 'pong') bench.compat.handlePong(one, bench.now)
+        else bench.compat.handleClosed(one)
+        if (which % 2 === 0) bench.drain({ sent: false })
+        const living = connections.filter(({ state }) => state !== 'closed')
+        const queued = living.map(({ queuedBytes }) => queuedBytes)
+        expect(bench.compat.connectionCount).toBe(living.length)
+        expect(bench.compat.nodeCount).toBe(living.filter(({ state }) => state === 'open').length)
+        expect(bench.compat.queuedBytes).toBe(queued.reduce((sum, bytes_) => sum + bytes_, 0))
+        expect(Math.max(0, ...queued)).toBeLessThanOrEqual(120)
+        expect(bench.compat.queuedBytes).toBeLessThanOrEqual(300)
+      }
+      for (const connection of connections) bench.compat.handleClosed(connection)
+      bench.drain()
+      expect(bench.compat).toMatchObject({ connectionCount: 0, nodeCount: 0, queuedBytes: 0 })
+      expect(bench.compat.admit('203.0.113.7', bench.now + 60_000)).toBe('admitted')
+    }),
+  )
 })
