@@ -29,6 +29,7 @@ export type NodeMachineEvent =
   | { readonly type: 'registration-refused'; readonly reason: string }
   | { readonly type: 'hostname-refused'; readonly hostname: string; readonly reason: string }
   | { readonly type: 'registry-lost'; readonly reason: string }
+  | { readonly type: 'beacon-status'; readonly status: 'answering' | 'silent' }
   | { readonly type: 'peer-keyed'; readonly nodeId: number }
   | { readonly type: 'peer-key-mismatch'; readonly nodeId: number }
   | {

@@ -9,7 +9,7 @@ import { PORT } from '../constants.ts'
 import { NetworkError, PilotError, UsageError } from '../errors.ts'
 import type { Endpoint, Instant } from '../machine.ts'
 import { PortTable } from '../port/port-table.ts'
-import { BeaconClient } from '../rendezvous/beacon-client.ts'
+import { BeaconClient, type BeaconStatus } from '../rendezvous/beacon-client.ts'
 import type { Registration } from '../rendezvous/registration.ts'
 import type { RegistryRequests } from '../rendezvous/registry-requests.ts'
 import { Connection } from '../stream/connection.ts'
@@ -157,6 +157,11 @@ export class NodeMachine {
   get endpoint(): Endpoint {
     const { fixedEndpoint, localEndpoint } = this.#context.options
     return fixedEndpoint ?? this.#beacon?.observed ?? localEndpoint
+  }
+
+  /** `undefined` where there is no beacon to ask. */
+  get beaconStatus(): BeaconStatus | undefined {
+    return this.#beacon?.status
   }
 
   findStream(id: number): Stream | undefined {
@@ -573,6 +578,8 @@ export class NodeMachine {
     const event = this.#beacon?.pollEvent()
     if (event === undefined) return false
     if (event.type === 'transmit') this.#context.sendRaw(event.to, event.datagram)
+    else if (event.type === 'status')
+      this.#context.emit({ type: 'beacon-status', status: event.status })
     else if (this.#context.options.fixedEndpoint === undefined)
       this.#registration.handleObserved(event.endpoint, now)
     return true

@@ -11,16 +11,23 @@ import { encodePunchFrame } from '../wire/frame.ts'
 const RETRY_MS = [200, 300, 500, 1000, 2000, 5000] as const
 const REFRESH_MS = 25_000
 const REFRESH_JITTER_MS = 2000
-/** A reply counts only so long after a discover. */
+/** A reply counts only so long after the last discover. */
 const REPLY_WINDOW_MS = 5000
+/** Discovers in a row without an answer, 4 s of them, after which the beacon counts as silent. */
+const SILENT_DISCOVERS = 6
 /** Punch commands obeyed per second (spec/02 §7.8). */
 const PUNCHES_PER_SECOND = 10
 const PUNCH_FRAMES = 3
 const OUTBOX_MAX = 256
 
+/** `waiting`: not answered yet, and not given up either. */
+export type BeaconStatus = 'waiting' | 'answering' | 'silent'
+
 export type BeaconClientEvent =
   /** The public endpoint of our socket, first or changed. */
   | { readonly type: 'observed'; readonly endpoint: Endpoint }
+  /** Fell silent, or answers (again) after it did. */
+  | { readonly type: 'status'; readonly status: 'answering' | 'silent' }
   /** A datagram to send. */
   | { readonly type: 'transmit'; readonly to: Endpoint; readonly datagram: Uint8Array }
 
@@ -40,7 +47,7 @@ export class BeaconClient {
   /** 0 until the registry gave us one: the beacon then only tells our address (spec/02 §2.1). */
   #nodeId = 0
   #observed: Endpoint | undefined
-  #lastReplyAt: Instant | undefined
+  #status: BeaconStatus = 'waiting'
   #discoverAt: Instant | undefined
   #attempts = 0
   #nextDiscoverAt: Instant
@@ -61,9 +68,9 @@ export class BeaconClient {
     return this.#observed
   }
 
-  /** True while discovers are answered: the relay can be expected to work. */
-  isAlive(now: Instant): boolean {
-    return this.#lastReplyAt !== undefined && now - this.#lastReplyAt < 3 * REFRESH_MS
+  /** Whether discovers are answered; `undefined` where none are sent. */
+  get status(): BeaconStatus | undefined {
+    return this.#isRelayOnly ? undefined : this.#status
   }
 
   isBeacon(from: Endpoint): boolean {
@@ -96,10 +103,14 @@ export class BeaconClient {
 
   handleTimeout(now: Instant): void {
     if (this.#isRelayOnly || now < this.#nextDiscoverAt) return
-    this.#discoverAt ??= now
+    this.#discoverAt = now
     this.#send({ type: 'discover', nodeId: this.#nodeId })
     this.#nextDiscoverAt = now + RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)]!
     this.#attempts++
+    if (this.#attempts === SILENT_DISCOVERS && this.#status !== 'silent') {
+      this.#status = 'silent'
+      this.#push({ type: 'status', status: 'silent' })
+    }
   }
 
   pollTimeout(): Instant | undefined {
@@ -111,10 +122,10 @@ export class BeaconClient {
   }
 
   #handleReply(endpoint: Endpoint, now: Instant): void {
-    if (this.#discoverAt === undefined || now - this.#discoverAt > REPLY_WINDOW_MS + REFRESH_MS)
-      return
+    if (this.#discoverAt === undefined || now - this.#discoverAt > REPLY_WINDOW_MS) return
     this.#discoverAt = undefined
-    this.#lastReplyAt = now
+    if (this.#status === 'silent') this.#push({ type: 'status', status: 'answering' })
+    this.#status = 'answering'
     this.#attempts = 0
     this.#nextDiscoverAt = now + this.#refreshMs
     if (endpoint.port === 0 || sameEndpoint(endpoint, this.#observed)) return

@@ -58,6 +58,11 @@ export class TrustStore {
     return [...this.#pending.values()].sort((a, b) => a.nodeId - b.nodeId)
   }
 
+  /** Sorted by node id. */
+  outgoing(): OutgoingRecord[] {
+    return [...this.#outgoing.values()].sort((a, b) => a.nodeId - b.nodeId)
+  }
+
   /** Trust settles the matter: pending and outgoing requests of that node end. */
   trust(record: TrustedRecord): void {
     this.#trusted.set(record.nodeId, record)

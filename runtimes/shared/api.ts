@@ -75,6 +75,8 @@ export type NodeEvent =
   | SocketEvent
   | { readonly type: 'registered'; readonly address: Address }
   | { readonly type: 'registry-lost'; readonly reason: string }
+  /** The beacon fell silent (no relay, no hole punching), or answers again. */
+  | { readonly type: 'beacon-status'; readonly status: 'answering' | 'silent' }
   | { readonly type: 'hostname-refused'; readonly hostname: string; readonly reason: string }
   | { readonly type: 'trust-request'; readonly nodeId: number; readonly justification: string }
   | { readonly type: 'trust-established'; readonly nodeId: number; readonly mutual: boolean }
@@ -160,6 +162,13 @@ export interface TrustedPeer {
   readonly network: number
 }
 
+/** A request of ours that nobody has answered yet. */
+export interface OutgoingPeer {
+  readonly nodeId: number
+  /** Unix seconds. */
+  readonly sentAt: number
+}
+
 export interface PendingPeer {
   readonly nodeId: number
   readonly publicKey: string
@@ -181,6 +190,8 @@ export interface TrustApi {
   pending(): readonly PendingPeer[]
   /** Sorted by node id. */
   trusted(): readonly TrustedPeer[]
+  /** Sorted by node id. */
+  outgoing(): readonly OutgoingPeer[]
   isTrusted(nodeId: number): boolean
   /** Resolves true once trusted, false after `timeoutMs`. */
   wait(nodeId: number, timeoutMs: number): Promise<boolean>
@@ -201,6 +212,8 @@ export interface NodeInfo {
   readonly bytesReceived: number
   readonly packetsSent: number
   readonly packetsReceived: number
+  /** `none`: not configured; `waiting`: asked, and not given up yet. */
+  readonly beacon: 'none' | 'waiting' | 'answering' | 'silent'
   /** Counted drops by reason, e.g. `replayed`, `forged`, `malformed`. */
   readonly drops: Readonly<Record<string, number>>
 }

@@ -28,6 +28,7 @@ export function nodeInfo({ machine, uptimeMs, encrypt, socketDrops }: NodeInfoSo
     bytesReceived: machine.bytesReceived,
     packetsSent: machine.datagramsSent,
     packetsReceived: machine.datagramsReceived,
+    beacon: machine.beaconStatus ?? 'none',
     drops: { ...machine.drops, ...occurred(socketDrops) },
   }
 }

@@ -1,6 +1,6 @@
 /** `node.trust`: promises over the machine's trust, which settle when `trust.json` is written. */
 import { type NodeMachine, type NodeMachineEvent, PilotError } from '../../core/index.ts'
-import type { PendingPeer, TrustApi, TrustedPeer } from './api.ts'
+import type { OutgoingPeer, PendingPeer, TrustApi, TrustedPeer } from './api.ts'
 import type { Clock } from './clock.ts'
 import { type Deferred, defer, settle } from './wait.ts'
 
@@ -60,6 +60,10 @@ export class TrustCalls implements TrustApi {
 
   trusted(): readonly TrustedPeer[] {
     return this.#machine.trust.store.trusted()
+  }
+
+  outgoing(): readonly OutgoingPeer[] {
+    return this.#machine.trust.store.outgoing()
   }
 
   isTrusted(nodeId: number): boolean {
