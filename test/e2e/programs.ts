@@ -1,13 +1,15 @@
 /** The built programs as real processes, each user with a home and a socket of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const dist = fileURLToPath(new URL('../../dist/', import.meta.url))
+const dist =
+  process.env.PILOT_TEST_PROGRAMS ?? fileURLToPath(new URL('../../dist', import.meta.url))
 export const PILOTCTL: string = join(dist, 'runtimes/node/bin/pilotctl.js')
-const RENDEZVOUS = join(dist, 'signaling/bin/pilot-rendezvous.js')
+export const DAEMON: string = join(dist, 'runtimes/node/bin/pilot-daemon.js')
+export const RENDEZVOUS: string = join(dist, 'signaling/bin/pilot-rendezvous.js')
 
 export interface Ran {
   readonly code: number
@@ -17,47 +19,72 @@ export interface Ran {
   readonly json: Record<string, unknown>
 }
 
-/** A rendezvous on free ports. */
+export interface RendezvousOptions {
+  /** SQLite file; default none. */
+  readonly store?: string
+  /** Serve the status page. */
+  readonly http?: boolean
+  /** `host:port`, to come back where one was before. Default: free ports. */
+  readonly registry?: string
+  readonly beacon?: string
+  /** Beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A rendezvous, on free ports unless told. */
 export class Rendezvous {
   readonly registry: string
   readonly beacon: string
-  readonly #process: ChildProcess
+  /** `http://host:port`, `''` without. */
+  readonly url: string
+  readonly #child: ChildProcess
+  readonly #log: () => string
 
-  private constructor(process: ChildProcess, registry: string, beacon: string) {
-    this.#process = process
-    this.registry = registry
-    this.beacon = beacon
+  private constructor(child: ChildProcess, log: () => string) {
+    this.#child = child
+    this.#log = log
+    const found = (key: string): string =>
+      new RegExp(`\\b${key}="?([^\\s"]+)`).exec(log())?.[1] ?? ''
+    this.registry = found('tcp')
+    this.beacon = found('udp')
+    this.url = found('url')
   }
 
-  static async start(): Promise<Rendezvous> {
-    const argv = [
-      '-registry-addr',
-      '127.0.0.1:0',
-      '-beacon-addr',
-      '127.0.0.1:0',
-      '-store',
-      ':memory:',
-    ]
+  static async start(options: RendezvousOptions = {}): Promise<Rendezvous> {
+    const argv = ['-registry-addr', options.registry ?? '127.0.0.1:0']
+    argv.push('-beacon-addr', options.beacon ?? '127.0.0.1:0')
+    argv.push('-store', options.store ?? ':memory:')
+    if (options.http === true) argv.push('-http', '127.0.0.1:0')
     const child = spawn(process.execPath, [RENDEZVOUS, ...argv], {
+      env: { ...process.env, ...options.env },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     let log = ''
-    const [registry, beacon] = await new Promise<[string, string]>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       child.stderr.on('data', (chunk) => {
         log += chunk
-        const tcp = /tcp="?(127\.0\.0\.1:\d+)/.exec(log)?.[1]
-        const udp = /udp="?(127\.0\.0\.1:\d+)/.exec(log)?.[1]
-        if (tcp !== undefined && udp !== undefined) resolve([tcp, udp])
+        if (/state is (NOT )?kept/.test(log)) resolve()
       })
+      child.once('error', reject)
       child.once('exit', () => reject(new Error(`rendezvous ended: ${log}`)))
     })
-    return new Rendezvous(child, registry, beacon)
+    return new Rendezvous(child, () => log)
   }
 
-  async stop(): Promise<void> {
-    if (this.#process.exitCode !== null) return
-    const exited = new Promise((resolve) => this.#process.once('exit', resolve))
-    this.#process.kill('SIGTERM')
+  get pid(): number {
+    return this.#child.pid!
+  }
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null
+  }
+  get log(): string {
+    return this.#log()
+  }
+
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    if (!this.isRunning) return
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve))
+    this.#child.kill(signal)
     await exited
   }
 }
@@ -67,6 +94,7 @@ export class User {
   readonly home: string = mkdtempSync(join(tmpdir(), 'pilot-e2e-'))
   readonly socket: string = join(this.home, 's')
   readonly env: Record<string, string>
+  readonly #children = new Set<ChildProcess>()
 
   constructor(rendezvous: { readonly registry: string; readonly beacon: string }) {
     this.env = {
@@ -92,34 +120,59 @@ export class User {
     }
   }
 
+  /** File of this home as text, `undefined` when there is none. */
+  read(path: string): string | undefined {
+    try {
+      return readFileSync(join(this.home, path), 'utf8')
+    } catch {
+      return undefined
+    }
+  }
+
   spawn(program: string, argv: readonly string[]): ChildProcess {
-    return spawn(program, argv, { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(program, argv, { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#children.add(child)
+    child.once('exit', () => this.#children.delete(child))
+    return child
   }
 
   run(program: string, argv: readonly string[]): Promise<Ran> {
-    const child = this.spawn(program, argv)
-    let stdout = ''
-    let stderr = ''
-    child.stdout!.on('data', (chunk) => {
-      stdout += chunk
-    })
-    child.stderr!.on('data', (chunk) => {
-      stderr += chunk
-    })
-    return new Promise((resolve, reject) => {
-      child.once('error', reject)
-      child.once('close', (code) => {
-        const json = argv.includes('--json') ? envelopeOf(stdout || stderr) : {}
-        resolve({ code: code ?? -1, stdout, stderr, json })
-      })
-    })
+    return finished(this.spawn(program, argv), argv.includes('--json'))
   }
 
-  /** Stops the daemon if one runs and removes the home. */
+  /** Stops the daemon if one runs, ends what else was started, and removes the home. */
   async dispose(): Promise<void> {
     await this.ctl('daemon', 'stop')
+    for (const child of this.#children) {
+      const exited = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      await exited
+    }
     rmSync(this.home, { recursive: true, force: true })
   }
+}
+
+/** What a process printed, once it has ended. */
+export function finished(child: ChildProcess, isJson = false): Promise<Ran> {
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.on('data', (chunk) => {
+    stdout += chunk
+  })
+  child.stderr?.on('data', (chunk) => {
+    stderr += chunk
+  })
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code) => {
+      resolve({
+        code: code ?? -1,
+        stdout,
+        stderr,
+        json: isJson ? envelopeOf(stdout || stderr) : {},
+      })
+    })
+  })
 }
 
 function envelopeOf(text: string): Record<string, unknown> {
