@@ -53,8 +53,7 @@ function connect(
     if (!isOver) handlers.ondata(bytes)
   })
   socket.on('error', (error: NodeJS.ErrnoException) => {
-    reason =
-      error.code === 'ECONNREFUSED' ? `nothing listens at ${to.host}:${to.port}` : error.message
+    reason = reasonOf(error, to)
   })
   socket.once('end', () => socket.destroy())
   socket.once('close', end)
@@ -66,6 +65,18 @@ function connect(
       isOver = true
       socket.destroy()
     },
+  }
+}
+
+function reasonOf(error: NodeJS.ErrnoException, to: { host: string; port: number }): string {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return `nothing listens at ${to.host}:${to.port}`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `the host ${to.host} has no address`
+    default:
+      return error.message
   }
 }
 

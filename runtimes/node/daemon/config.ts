@@ -1,9 +1,11 @@
 /** Flags of `pilot-daemon` (spec/08 §5): one dash or two, `-flag value` or `-flag=value`, a JSON file behind them. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { parseEndpoint } from '../../../core/index.ts'
 import { rendezvousUrls } from '../../shared/web-socket.ts'
 import { normalizeArguments } from '../cli/arguments.ts'
 import { messageOf } from '../cli/failure.ts'
+import { plainHelp } from '../cli/help.ts'
 import {
   DEFAULT_REGISTRY,
   DEFAULT_SOCKET,
@@ -12,7 +14,8 @@ import {
   pilotPaths,
 } from '../cli/paths.ts'
 import { isTrue, parseDuration } from '../cli/values.ts'
-import type { Transport } from '../create-node.ts'
+import { parseHostPort, type Transport } from '../create-node.ts'
+import { parseListen } from '../udp-socket.ts'
 import { VERSION } from '../version.ts'
 import type { WebRtcOptions } from '../web-rtc.ts'
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
@@ -54,83 +57,99 @@ export interface DaemonConfig {
 /** Either a configuration, or what to print and the exit code: 0 for help and version, 2 for a bad flag. */
 export type ParsedArguments =
   | { readonly config: DaemonConfig; readonly warnings: readonly string[] }
-  | { readonly exitCode: 0 | 2; readonly text: string }
+  /** `reason`: the text without the program's name. */
+  | { readonly exitCode: 0 | 2; readonly text: string; readonly reason: string }
 
 const PROGRAM = 'pilot-daemon'
 
-const AFTER = `
-Flags take one dash or two, "-flag value" or "-flag=value"; booleans also "-encrypt=false".
-Members of the -config file are flag names (with - or _); flags given here win over them.
+/** What the flags alone do not tell. */
+const daemonNotes = `
+Flags take one dash or two, and "-flag value" or "-flag=value". A boolean is on
+when it is named; "-encrypt=false" turns one off. Members of the -config file
+are flag names (with - or _); flags given here win over them.
 
-Port 1000 (stdio): as long as no program binds it, this daemon answers there. What a peer writes
-(pilotctl connect <this node> --message "hello") is stored in ~/.pilot/inbox as a TEXT message and
-acknowledged with "ACK TEXT <n> bytes". A program that binds port 1000 takes it over; when it lets go,
-the daemon answers again. -no-stdio turns this off.
+Rendezvous: there is no public default. Without -registry the daemon looks for
+one on ${DEFAULT_REGISTRY}; start it with: pilot-rendezvous
 
-There is no public default rendezvous: without -registry the daemon looks for one on 127.0.0.1:9000
-(start it with: pilot-rendezvous). The identity is kept in ~/.pilot/identity.json unless -identity
-names another file; -identity "" makes a new key every start.
+Port 1000: what a peer writes there (pilotctl connect agent-a --message "hi") is
+stored in ~/.pilot/inbox and acknowledged with "ACK TEXT <n> bytes". A program
+that binds port 1000 takes it over; when it lets go, the daemon answers again.
 
-With -transport compat the registry is reached through -rendezvous-url too, and -registry and -beacon are not
-used. Proxies are taken from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+Examples:
+  pilot-daemon -hostname agent-a
+  pilot-daemon -registry rendezvous.example:9000 -public -log-level debug
+  pilot-daemon -socket /tmp/second.sock -identity /tmp/second/identity.json
+
+Without UDP: "-transport compat -rendezvous-url wss://..." reaches the registry
+through the same URL; -registry and -beacon are not used then. Proxies are taken
+from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 
 Exit codes: 0 stopped by SIGINT or SIGTERM, 1 fatal error, 2 bad flag.`
 
 function createCommand(): Command {
-  return new Command(PROGRAM)
+  return plainHelp(new Command(PROGRAM))
     .description(
-      'Daemon of one Pilot node: keeps its tunnels, trust and streams, and serves local programs on a Unix socket.',
+      'Daemon of one Pilot node: keeps its tunnels, trust and streams, and serves local\nprograms on a Unix socket. In the background it is run by: pilotctl daemon start',
     )
     .usage('[flags]')
+    .optionsGroup('Network:')
     .option('--registry <host:port>', 'registry', DEFAULT_REGISTRY)
+    .option('--registry-tls [bool]', 'speak TLS to it; needs -registry-fingerprint')
+    .option('--registry-fingerprint <hex>', 'SHA-256 of its certificate')
     .option(
       '--beacon <host:port>',
-      'beacon; "" for none; default: the host of the registry, port 9001',
+      'beacon, "" for none (default: the host of the registry, port 9001)',
     )
     .option(
       '--transport <name>',
-      'udp; compat: no UDP, all through WebSockets of -rendezvous-url; auto: compat where the beacon does not answer',
+      'udp; compat: WebSockets of -rendezvous-url only; auto: compat where the beacon does not answer',
       'udp',
     )
-    .option('--rendezvous-url <url>', 'wss:// or ws:// URL of the rendezvous, for compat and auto')
+    .option('--rendezvous-url <url>', 'wss:// or ws:// URL, for compat and auto')
     .option('--webrtc [bool]', 'direct paths to browsers; needs the package node-datachannel')
-    .option('--ice-servers <urls>', 'STUN and TURN for WebRTC, comma between: stun:host:port')
-    .option('--listen <ip:port>', 'UDP address', ':0')
-    .option('--socket <path>', 'Unix socket for local programs', DEFAULT_SOCKET)
+    .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
+    .option('--listen <ip:port>', 'UDP address; port 0 is any free one', ':0')
     .option(
       '--endpoint <ip:port>',
       'public UDP address to register instead of what the beacon sees',
     )
-    .option('--encrypt [bool]', 'encrypt tunnels', 'true')
-    .option('--plaintext-peers <ids>', 'node ids, comma between, that are talked to in the clear')
-    .option('--registry-tls [bool]', 'speak TLS to the registry; needs -registry-fingerprint')
-    .option('--registry-fingerprint <hex>', "SHA-256 of the registry's certificate")
-    .option('--identity <path>', 'identity file')
-    .option('--owner <text>', 'owner stored at the registry', '')
-    .option('--email <text>', 'same as -owner')
-    .option('--hostname <name>', 'name of this node', '')
-    .option('--public [bool]', 'let every node resolve this one')
-    .option('--trust-auto-approve [bool]', 'approve every trust request')
     .option('--keepalive <duration>', 'heartbeat to the registry', '30s')
-    .option('--syn-rate-limit <n>', 'new streams per second from nodes that are not trusted', '100')
+    .optionsGroup('This node:')
+    .option(
+      '--identity <path>',
+      'identity file, made if missing; "" for a new key every start (default: ~/.pilot/identity.json)',
+    )
+    .option('--hostname <name>', 'name at the registry', '')
+    .option('--owner <text>', 'owner, e.g. an e-mail address', '')
+    .option('--email <text>', 'same as -owner')
+    .option('--public [bool]', 'let every node reach this one, without trust')
+    .option('--trust-auto-approve [bool]', 'approve every trust request')
+    .option('--encrypt [bool]', 'encrypt tunnels', 'true')
+    .option('--plaintext-peers <ids>', 'node ids, comma between, talked to in the clear')
+    .optionsGroup('Services:')
+    .option('--no-echo', 'do not answer on port 7 (ping, bench)')
+    .option('--no-stdio', 'do not answer on port 1000 (connect)')
+    .option('--no-dataexchange', 'take no messages and files (port 1001)')
+    .option('--no-eventstream', 'run no event broker (port 1002)')
+    .optionsGroup('Limits:')
+    .option('--syn-rate-limit <n>', 'new streams per second from strangers', '100')
     .option('--max-conns-per-port <n>', 'streams of one port', '1024')
     .option('--max-conns-total <n>', 'streams in all', '4096')
-    .option('--no-echo', 'do not answer on port 7')
-    .option('--no-dataexchange', 'take no messages and files on port 1001')
-    .option('--no-eventstream', 'run no event broker on port 1002')
-    .option('--no-stdio', 'do not answer on port 1000')
-    .option('--no-tasksubmit', 'accepted for compatibility: there is no task service')
-    .option('--idle-timeout <duration>', 'accepted for compatibility: idle streams are kept')
-    .option('--time-wait <duration>', 'accepted for compatibility')
+    .optionsGroup('Program:')
+    .option('--socket <path>', 'Unix socket for local programs', DEFAULT_SOCKET)
     .option('--config <path>', 'JSON file with flags as members')
     .option('--log-level <level>', LOG_LEVELS.join(', '), 'info')
     .option('--log-format <format>', 'text or json', 'text')
     .option(
       '--log-file <path>',
-      'log there, rotated at 10 MiB, three files; default: standard error',
+      'log there, three files of at most 10 MiB (default: standard error)',
     )
     .option('--version', 'print the version')
-    .addHelpText('after', AFTER)
+    .helpOption('-h, --help', 'print this')
+    .optionsGroup('Taken for compatibility, without effect:')
+    .option('--idle-timeout <duration>', 'idle streams are kept')
+    .option('--time-wait <duration>', 'fixed by the protocol')
+    .option('--no-tasksubmit', 'there is no task service')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
 }
@@ -141,12 +160,14 @@ export function parseDaemonArguments(argv: readonly string[], home: string): Par
   try {
     const { argv: normal, ignored } = normalizeArguments(command, argv, { singleDash: true })
     const [stray] = [...ignored, ...positionalsOf(normal)]
-    if (stray !== undefined) return bad(`unknown flag ${stray.split('=')[0]}`)
+    if (stray !== undefined)
+      return bad(
+        stray.startsWith('-') ? `unknown flag ${stray.split('=')[0]}` : `unexpected ${stray}`,
+      )
     if (normal.includes('--help'))
-      return { exitCode: 0, text: `${command.helpInformation()}${AFTER}` }
+      return good(`${command.helpInformation().trimEnd()}\n${daemonNotes}`)
     command.parse([...normal], { from: 'user' })
-    if (command.getOptionValue('version') === true)
-      return { exitCode: 0, text: `${PROGRAM} ${VERSION}` }
+    if (command.getOptionValue('version') === true) return good(`${PROGRAM} ${VERSION}`)
     const warnings = applyConfigFile(command)
     return { config: configOf(command, home), warnings }
   } catch (error) {
@@ -155,8 +176,13 @@ export function parseDaemonArguments(argv: readonly string[], home: string): Par
   }
 }
 
+function good(text: string): ParsedArguments {
+  return { exitCode: 0, text, reason: '' }
+}
+
 function bad(text: string): ParsedArguments {
-  return { exitCode: 2, text: `${PROGRAM}: ${text} (--help lists the flags)`.replaceAll('\n', ' ') }
+  const reason = text.replaceAll('\n', ' ')
+  return { exitCode: 2, text: `${PROGRAM}: ${reason} (--help lists the flags)`, reason }
 }
 
 function positionalsOf(normal: readonly string[]): string[] {
@@ -219,6 +245,18 @@ function configOf(command: Command, home: string): DaemonConfig {
   if (transport !== 'udp' && rendezvousUrl === undefined)
     throw new Error(`-transport ${transport} needs -rendezvous-url`)
   if (rendezvousUrl !== undefined) rendezvousUrls(rendezvousUrl)
+  const checked = (name: string, check: (value: string) => unknown): void => {
+    const value = text(name)
+    try {
+      if (value !== '' && check(value) === undefined) throw new Error(`need ip:port, got ${value}`)
+    } catch (error) {
+      throw new Error(`-${kebab(name)}: ${messageOf(error)}`)
+    }
+  }
+  checked('registry', (value) => parseHostPort(value, 'address'))
+  checked('beacon', (value) => parseHostPort(value, 'address'))
+  checked('listen', parseListen)
+  checked('endpoint', parseEndpoint)
   const registry = text('registry')
   const beacon = command.getOptionValue('beacon') as string | undefined
   const fingerprint = text('registryFingerprint').toLowerCase().replaceAll(':', '')

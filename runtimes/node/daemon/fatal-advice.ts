@@ -15,17 +15,22 @@ function adviceOf({ code, message }: PilotError, config: DaemonConfig): string {
     case 'ERR_REGISTRY_UNAVAILABLE':
       if (config.transport === 'compat')
         return `is a rendezvous with -http running at ${config.rendezvousUrl}? proxies are taken from HTTPS_PROXY and HTTP_PROXY`
-      return `is a rendezvous running at ${config.registry}? start one with: pilot-rendezvous, or name another with -registry`
+      return `is a rendezvous running at ${config.registry}? start one with: pilot-rendezvous, or name another with --registry`
     case 'ERR_REGISTRY':
-      return 'the registry refused this node; check -hostname, -owner and the identity'
+      return 'the registry refused this node; check --owner and the identity'
     case 'ERR_ADDRESS_IN_USE':
-      return message.includes(config.socket)
-        ? 'stop it with: pilotctl daemon stop, or choose another with -socket'
-        : 'choose another UDP port with -listen (":0" takes any free one)'
+      if (!message.includes(config.socket))
+        return 'choose another UDP port with --listen (":0" takes any free one)'
+      return message.includes('not a socket')
+        ? 'choose another path with --socket'
+        : 'stop it with: pilotctl daemon stop, or choose another path with --socket'
     case 'ERR_STORE_IO':
-      return 'check the permissions and the free space there, or choose another place (HOME, -identity, -socket, -log-file)'
+      if (message.includes('socket')) return 'choose another path with --socket'
+      return 'check permissions and free space there, or choose another place with --identity, --log-file or HOME'
     case 'ERR_INVALID_ARGUMENT':
-      return 'see: pilot-daemon --help'
+      return message.includes('beacon')
+        ? 'name another with --beacon, or none with --beacon ""'
+        : 'see: pilot-daemon --help'
     default:
       return '' // ERR_IDENTITY_INVALID and ERR_STORE_CORRUPT say it themselves
   }

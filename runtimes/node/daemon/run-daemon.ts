@@ -1,15 +1,15 @@
 /** The daemon program: a node, its services and the socket for local programs, until told to stop (spec/08 §4, §5). */
 import { PilotError } from '../../../core/errors.ts'
 import { formatAddress } from '../../../core/wire/address.ts'
-import type { NodeEvent, PilotNode } from '../../shared/api.ts'
 import { createNode } from '../create-node.ts'
 import { IpcServer } from '../ipc/server.ts'
-import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
+import { checkSocketPlace, isSocketLive } from '../ipc/socket-file.ts'
 import { VERSION } from '../version.ts'
 import { type DaemonConfig, parseDaemonArguments } from './config.ts'
 import { adviceFor } from './fatal-advice.ts'
 import { createLog, type Log } from './log.ts'
 import { LogFile } from './log-file.ts'
+import { NodeWatch } from './node-watch.ts'
 import { startServices } from './services.ts'
 
 export interface DaemonIo {
@@ -71,7 +71,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       : { registry: config.registry }),
   })
   // Before the node registers: a second daemon must not disturb the first one's registration.
-  checkSocketPath(config.socket)
+  checkSocketPlace(config.socket)
   if (await isSocketLive(config.socket))
     throw new PilotError('ERR_ADDRESS_IN_USE', `a daemon already answers on ${config.socket}`)
   const node = await createNode({
@@ -88,7 +88,6 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     }),
     encrypt: config.encrypt,
     plaintextPeers: config.plaintextPeers,
-    hostname: config.hostname,
     isPublic: config.isPublic,
     owner: config.owner,
     autoApprove: config.autoApprove,
@@ -102,9 +101,11 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     throw error
   })
   if (node === undefined) return
-  logEvents(node, log)
+  const beacon = config.beacon === false ? '' : config.beacon
+  const watch = new NodeWatch({ node, hostname: config.hostname, beacon, log })
   let server: IpcServer | undefined
   try {
+    await watch.claimHostname()
     const services = startServices({ node, config, home: io.home, log })
     server = await IpcServer.listen({
       node,
@@ -113,7 +114,10 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
         version: VERSION,
         owner: config.owner,
         hasIdentity: config.identity !== undefined,
-        beacon: config.beacon === false ? '' : config.beacon,
+        beacon,
+        get hostnameError() {
+          return watch.hostnameError
+        },
       },
       lentPorts: services.lentPorts,
     })
@@ -138,51 +142,4 @@ function untilAborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
-}
-
-function logEvents(node: PilotNode, log: Log): void {
-  node.on((event) => logEvent(event, log))
-}
-
-function logEvent(event: NodeEvent, log: Log): void {
-  switch (event.type) {
-    case 'registered':
-      log.info('registered', { addr: formatAddress(event.address) })
-      break
-    case 'registry-lost':
-      log.warn('registry lost, trying again', { reason: event.reason })
-      break
-    case 'trust-request':
-      log.info('trust request', { node_id: event.nodeId, justification: event.justification })
-      break
-    case 'trust-established':
-      log.info('trust established', { node_id: event.nodeId, mutual: event.mutual })
-      break
-    case 'trust-rejected':
-      log.info('trust request rejected by peer', { node_id: event.nodeId, reason: event.reason })
-      break
-    case 'trust-revoked':
-      log.info('trust revoked', { node_id: event.nodeId })
-      break
-    case 'peer-key-mismatch':
-      log.warn('peer presented another key than the one known; refused', { node_id: event.nodeId })
-      break
-    case 'relay-connected':
-      log.info('connected to the relay')
-      break
-    case 'relay-lost':
-      log.warn('relay lost, trying again', { reason: event.reason })
-      break
-    case 'relay-replaced':
-      log.error(
-        'another process with this identity took the relay over; this one hears nothing until it is restarted',
-      )
-      break
-    case 'peer-keyed':
-      log.debug('tunnel keyed', { node_id: event.nodeId })
-      break
-    case 'path-changed':
-      log.debug('path changed', { node_id: event.nodeId, path: event.path })
-      break
-  }
 }

@@ -50,10 +50,7 @@ export class DaemonConnection implements AsyncIterable<Uint8Array>, AsyncDisposa
       if (this.#end === 'lost')
         throw new NetworkError('ERR_DAEMON_UNAVAILABLE', 'daemon disconnected')
       if (this.#end === 'ended' || this.#closed) return undefined
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-        signal?.addEventListener('abort', () => resolve(), { once: true })
-      })
+      await this.#news(signal)
     }
     const chunk = this.#chunks.shift()!
     this.#count(-chunk.length)
@@ -104,6 +101,17 @@ export class DaemonConnection implements AsyncIterable<Uint8Array>, AsyncDisposa
   finish(how: 'ended' | 'lost'): void {
     if (this.#end === 'open') this.#end = how
     this.#wake?.()
+  }
+
+  #news(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise<void>((resolve) => {
+      const wake = (): void => {
+        signal?.removeEventListener('abort', wake)
+        resolve()
+      }
+      this.#wake = wake
+      signal?.addEventListener('abort', wake, { once: true })
+    })
   }
 
   #count(delta: number): void {

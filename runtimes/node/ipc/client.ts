@@ -180,11 +180,17 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
     this.sendClose(id)
   }
 
-  async resolveHostname(hostname: string): Promise<{ nodeId: number; address: string }> {
+  async resolveHostname(
+    hostname: string,
+  ): Promise<{ nodeId: number; address: string; isPublic: boolean }> {
     const reply = await this.requestJson({ type: 'resolve-hostname', hostname })
     if (typeof reply.node_id !== 'number' || typeof reply.address !== 'string')
       throw new NetworkError('ERR_DAEMON_REFUSED', 'the reply names no node')
-    return { nodeId: reply.node_id, address: reply.address }
+    return {
+      nodeId: reply.node_id,
+      address: reply.address,
+      isPublic: reply.public === true,
+    }
   }
 
   /** Called once when the daemon goes away. */

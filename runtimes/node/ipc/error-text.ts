@@ -46,6 +46,12 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-function registryText(error: PilotError): string {
-  return error.message.startsWith('registry: ') ? error.message : `registry: ${error.message}`
+function registryText({ code, message }: PilotError): string {
+  const text = message.replace(/^registry: /, '')
+  return code === 'ERR_REGISTRY_UNAVAILABLE'
+    ? `registry: ${UNREACHABLE}${text}`
+    : `registry: ${text}`
 }
+
+/** Tells a registry that was not reached from one that refused. */
+export const UNREACHABLE = 'cannot be reached: '

@@ -13,6 +13,8 @@ export interface DaemonFacts {
   readonly hasIdentity: boolean
   /** `host:port`, or `''`. */
   readonly beacon: string
+  /** Why the registry does not know this node by the name it was given; `''` or absent when it does. */
+  readonly hostnameError?: string
 }
 
 export interface InfoCounters {
@@ -35,6 +37,7 @@ export function infoReply(
     node_id: node.nodeId,
     address: formatAddress(node.address),
     hostname: node.hostname,
+    ...hostnameError(facts),
     uptime_secs: Math.floor(info.uptimeMs / 1000),
     connections: info.connections,
     ports: info.ports,
@@ -59,11 +62,19 @@ export function infoReply(
     version: facts.version,
     networks: [],
     handshake_pending_count: node.trust.pending().length,
+    handshake_outgoing: node.trust.outgoing().map(({ nodeId, sentAt }) => ({
+      node_id: nodeId,
+      sent_at: sentAt,
+    })),
     accept_queue_drops: counters.acceptQueueDrops,
     endpoint: info.endpoint,
     registry: node.registry.endpoint,
     registry_reachable: node.registry.isReachable,
     beacon_addr: facts.beacon,
+    ...(info.beacon !== 'none' && {
+      beacon_reachable: info.beacon === 'answering',
+      beacon_status: info.beacon,
+    }),
     transport: 'udp',
     drops: info.drops,
     capabilities: [],
@@ -87,7 +98,12 @@ export function healthReply(node: PilotNode, counters: InfoCounters): Record<str
     handshake_pending_count: node.trust.pending().length,
     accept_queue_drops: counters.acceptQueueDrops,
     registry_reachable: node.registry.isReachable,
+    ...(info.beacon !== 'none' && { beacon_reachable: info.beacon === 'answering' }),
   }
+}
+
+function hostnameError({ hostnameError: error = '' }: DaemonFacts): { hostname_error?: string } {
+  return error === '' ? {} : { hostname_error: error }
 }
 
 function peerEntry(peer: PeerInfo): Record<string, unknown> {

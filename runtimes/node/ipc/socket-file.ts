@@ -1,6 +1,7 @@
 /** The socket's path: length, stale files, and a bind that is private from the first moment (spec/06 §1, §13). */
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { accessSync, chmodSync, constants, lstatSync, statSync, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
+import { dirname } from 'node:path'
 import { StorageError, UsageError } from '../../../core/errors.ts'
 
 /** `sun_path` without its NUL. */
@@ -15,6 +16,25 @@ export function checkSocketPath(path: string): void {
       'ERR_INVALID_ARGUMENT',
       `socket path of ${bytes} bytes: need 1 to ${PATH_BYTES_MAX} (${path})`,
     )
+}
+
+/**
+ * Looks before much else is done whether a socket can be made there.
+ *
+ * @throws {UsageError} `ERR_INVALID_ARGUMENT`; {@link StorageError} `ERR_STORE_IO`, `ERR_ADDRESS_IN_USE`.
+ */
+export function checkSocketPlace(path: string): void {
+  checkSocketPath(path)
+  const directory = dirname(path)
+  const found = statSync(directory, { throwIfNoEntry: false })
+  if (found === undefined) throw unusable(path, `there is no directory ${directory}`)
+  if (!found.isDirectory()) throw unusable(path, `${directory} is not a directory`)
+  try {
+    accessSync(directory, constants.W_OK)
+  } catch {
+    throw unusable(path, `no permission to write to ${directory}`)
+  }
+  refuseOtherFile(path)
 }
 
 /** True when something accepts connections there. */
@@ -42,12 +62,10 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   checkSocketPath(path)
   if (await isSocketLive(path))
     throw new StorageError('ERR_ADDRESS_IN_USE', `a daemon already answers on ${path}`)
+  refuseOtherFile(path)
   try {
-    if (!lstatSync(path).isSocket())
-      throw new StorageError('ERR_ADDRESS_IN_USE', `${path} exists and is not a socket`)
     unlinkSync(path)
   } catch (error) {
-    if (error instanceof StorageError) throw error
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(path, error)
   }
   await new Promise<void>((resolve, reject) => {
@@ -74,7 +92,18 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   chmodSync(path, 0o600) // for systems whose sockets ignore the umask
 }
 
+/** A path that holds something of another kind is left alone. */
+function refuseOtherFile(path: string): void {
+  let isOther: boolean
+  try {
+    isOther = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false
+  } catch (error) {
+    throw unusable(path, error)
+  }
+  if (isOther) throw new StorageError('ERR_ADDRESS_IN_USE', `${path} exists and is not a socket`)
+}
+
 function unusable(path: string, cause: unknown): StorageError {
   const reason = cause instanceof Error ? cause.message : String(cause)
-  return new StorageError('ERR_STORE_IO', `cannot use socket ${path}: ${reason}`, { cause })
+  return new StorageError('ERR_STORE_IO', `cannot make the socket ${path}: ${reason}`, { cause })
 }

@@ -164,6 +164,8 @@ export class FakeNode implements PilotNode {
   readonly listeners = new Map<number, FakeListener>()
   readonly trusted = new Map<number, { approvedAt: number }>()
   readonly pendingRequests = new Map<number, string>()
+  readonly outgoingRequests = new Set<number>()
+  beacon: ReturnType<PilotNode['info']>['beacon'] = 'none'
   abortedDials = 0
   readonly #network: FakeNetwork
   readonly #datagramListeners = new Set<(datagram: PilotDatagram) => void>()
@@ -264,12 +266,13 @@ export class FakeNode implements PilotNode {
         mutual: true,
         network: 0,
       })),
+    outgoing: () => [...this.outgoingRequests].map((nodeId) => ({ nodeId, sentAt: 1 })),
     isTrusted: (nodeId) => this.trusted.has(nodeId),
     wait: async (nodeId) => this.trusted.has(nodeId),
   }
 
   readonly registry: PilotNode['registry'] = {
-    endpoint: '127.0.0.1:9000',
+    endpoint: '127.0.0.1:1',
     isReachable: true,
     request: async (message) => {
       throw new PilotError('ERR_REGISTRY', `request failed: ${String(message.type)}`)
@@ -336,6 +339,7 @@ export class FakeNode implements PilotNode {
       bytesReceived: 2,
       packetsSent: 3,
       packetsReceived: 4,
+      beacon: this.beacon,
       drops: {},
     }
   }

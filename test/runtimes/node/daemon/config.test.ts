@@ -99,8 +99,12 @@ describe('flags of the daemon', () => {
   it.each([
     [['-nope'], 'unknown flag -nope'],
     [['--nope=1'], 'unknown flag --nope'],
-    [['stray'], 'unknown flag stray'],
+    [['stray'], 'unexpected stray'],
     [['-registry'], 'registry'],
+    [['-registry', 'nope'], '-registry: the address is host:port, got "nope"'],
+    [['-beacon', 'a:b:1'], '-beacon: the address is host:port, got "a:b:1"'],
+    [['-listen', 'nope'], '-listen: expected an address to listen on'],
+    [['-endpoint', 'host:1'], '-endpoint: need ip:port, got host:1'],
     [['-log-level', 'loud'], '-log-level is one of debug, info, warn, error, got "loud"'],
     [['-keepalive', 'soon'], 'invalid duration'],
     [['-max-conns-total', '0'], 'whole number above 0'],
