@@ -1,19 +1,21 @@
 /** What every command works with: output in both modes, configuration, the daemon (spec/08 §2). */
+import { PORT } from '../../../core/constants.ts'
 import { PilotError } from '../../../core/errors.ts'
-import {
-  type Address,
-  formatAddress,
-  parseAddress,
-  type SocketAddress,
-} from '../../../core/wire/address.ts'
+import { type Address, formatAddress, parseAddress } from '../../../core/wire/address.ts'
 import { DaemonClient } from '../ipc/client.ts'
 import type { DaemonConnection } from '../ipc/client-connection.ts'
+import { UNREACHABLE } from '../ipc/error-text.ts'
 import { encodeJson } from '../ipc/json.ts'
-import { type ConfigState, readConfig, textOf } from './config-file.ts'
-import { CliError, messageOf, notRunning, requestFailure } from './failure.ts'
+import { type ConfigState, configFailure, readConfig, textOf } from './config-file.ts'
+import { Deadline } from './deadline.ts'
+import { CliError, messageOf, notRunning, plainReason, requestFailure } from './failure.ts'
+import { isHopeless, type NodeFacts, nodeFacts } from './node-facts.ts'
 import { DEFAULT_REGISTRY, DEFAULT_SOCKET, type PilotPaths, pilotPaths } from './paths.ts'
 import { printable } from './table.ts'
 import { parseNodeId } from './values.ts'
+
+/** Time for a dial that a private node would answer only if it trusted us, whatever we know of that. */
+const HOPELESS_DIAL_MS = 4000
 
 /** The process around a command; tests bring their own. */
 export interface CliIo {
@@ -36,6 +38,8 @@ export interface Target {
   readonly text: string
   /** As the user wrote it. */
   readonly typed: string
+  /** Known for hostnames. */
+  readonly isPublic: boolean | undefined
 }
 
 export class Cli {
@@ -88,11 +92,10 @@ export class Cli {
     if (!this.json || isStrict) this.exitCode = 1
   }
 
+  /** @throws {CliError} `internal` for a file that cannot be understood: guessing would connect elsewhere. */
   get config(): ConfigState['values'] {
-    if (this.#config === undefined) {
-      this.#config = readConfig(this.paths.config)
-      if (this.#config.problem !== undefined) this.note(`warning: ${this.#config.problem}; ignored`)
-    }
+    this.#config ??= readConfig(this.paths.config)
+    if (this.#config.problem !== undefined) throw configFailure(this.#config.problem)
     return this.#config.values
   }
 
@@ -112,14 +115,15 @@ export class Cli {
   /** @throws {CliError} `not_running`. */
   async daemon(): Promise<DaemonClient> {
     if (this.#client !== undefined) return this.#client
+    const { socketPath } = this
     try {
-      this.#client = await DaemonClient.connect(this.socketPath)
+      this.#client = await DaemonClient.connect(socketPath)
     } catch (error) {
       const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException
       if (code === 'EACCES')
         throw new CliError(
           'not_running',
-          `the daemon's socket ${this.socketPath} belongs to another user`,
+          `the daemon's socket ${socketPath} belongs to another user`,
           'run pilotctl as that user, or start a daemon of your own with: pilotctl daemon start --socket <path>',
         )
       throw notRunning(error)
@@ -157,15 +161,21 @@ export class Cli {
         throw new CliError('invalid_argument', messageOf(error))
       }
     }
-    const daemon = await this.daemon()
-    let address: string
-    try {
-      address = (await daemon.resolveHostname(typed)).address
-    } catch (error) {
-      throw await this.#resolveFailure(typed, error)
-    }
+    const { address, isPublic } = await this.resolve(typed)
     this.note(`resolved "${typed}" → ${address}`)
-    return this.#named(parseAddress(address), typed)
+    return this.#named(parseAddress(address), typed, isPublic)
+  }
+
+  /** What the registry tells about a hostname. @throws {CliError} `not_found`, `connection_failed`. */
+  async resolve(
+    hostname: string,
+  ): Promise<{ readonly nodeId: number; readonly address: string; readonly isPublic: boolean }> {
+    const daemon = await this.daemon()
+    try {
+      return await daemon.resolveHostname(hostname)
+    } catch (error) {
+      throw this.#resolveFailure(hostname, error)
+    }
   }
 
   /** As `target`, but the node id only. */
@@ -174,88 +184,136 @@ export class Cli {
   }
 
   /**
+   * What is known about a target.
+   *
+   * @throws {CliError} `invalid_argument` when it is this node itself; `not_found` when no such node exists.
+   */
+  async facts(target: Target): Promise<NodeFacts> {
+    const { node } = target.address
+    const facts = await nodeFacts(await this.daemon(), node, { isPublic: target.isPublic })
+    if (facts.isSelf === true)
+      throw new CliError(
+        'invalid_argument',
+        `${target.typed} is this node itself (node ${node})`,
+        `commands go to the daemon on ${this.socketPath}; set PILOT_SOCKET to use another`,
+      )
+    if (facts.isRegistered === false)
+      throw new CliError(
+        'not_found',
+        `no node ${node} is registered`,
+        'a hostname is easier to get right: pilotctl find <hostname>',
+      )
+    return facts
+  }
+
+  /**
    * Opens a stream, or says why it could not be.
    *
-   * @throws {CliError} `connection_failed`; `place` stands for the port in the message.
+   * @throws {CliError} `connection_failed`; `place` stands for the port in the message. Those of `facts`.
    */
   async dial(
     target: Target,
     port: number,
     options: { readonly place?: string; readonly signal?: AbortSignal } = {},
   ): Promise<DaemonConnection> {
-    const daemon = await this.daemon()
-    const to: SocketAddress = { address: target.address, port }
+    const facts = await this.facts(target)
     try {
-      return await daemon.dial(to, options.signal === undefined ? {} : { signal: options.signal })
+      return await this.dialKnown(target, port, facts, options.signal ?? this.io.signal)
     } catch (error) {
-      throw await this.dialFailure(target, options.place ?? `port ${port}`, error)
+      throw this.dialFailure(target, facts, options.place ?? `port ${port}`, port, error)
     }
   }
 
-  async dialFailure(target: Target, place: string, error: unknown): Promise<CliError> {
+  /** Without words for people: the daemon's own error. A dial that has no hope is not waited for long. */
+  async dialKnown(
+    { address }: Target,
+    port: number,
+    facts: NodeFacts,
+    signal: AbortSignal,
+  ): Promise<DaemonConnection> {
+    const daemon = await this.daemon()
+    using limit = new Deadline(isHopeless(facts) ? HOPELESS_DIAL_MS : 0, signal)
+    return await daemon.dial({ address, port }, { signal: limit.signal })
+  }
+
+  dialFailure(
+    target: Target,
+    facts: NodeFacts,
+    place: string,
+    port: number,
+    error: unknown,
+  ): CliError {
     if (error instanceof CliError) return error
-    const reason = messageOf(error)
-    if (error instanceof PilotError && error.code === 'ERR_ABORTED')
-      return new CliError('timeout', `cannot connect to ${target.text} ${place}: no answer in time`)
-    const [why, hint] = await this.#explainDial(target, reason)
+    const [why, hint] = this.explainDial(target, facts, port, error)
+    const isLate = isAborted(error) && !isHopeless(facts)
     return new CliError(
-      'connection_failed',
+      isLate ? 'timeout' : 'connection_failed',
       `cannot connect to ${target.text} ${place}: ${why}`,
       hint,
       { cause: error },
     )
   }
 
-  /** What a person can do about it: the daemon's text alone does not tell (spec/08 §9). */
-  async #explainDial(target: Target, reason: string): Promise<[why: string, hint: string]> {
-    const ping = `check that ${target.text} is reachable: pilotctl ping ${target.text}`
-    if (reason === 'connection refused') return ['connection refused (nothing listens there)', ping]
-    if (!reason.startsWith('resolve node')) return [reason, ping]
-    const facts = await this.#trustFacts(target.address.node)
-    if (facts.registryReachable === false)
+  /** Why, and what a person can do about it: the daemon's text alone does not tell (spec/08 §9). */
+  explainDial(
+    { address, text, typed }: Target,
+    facts: NodeFacts,
+    port: number,
+    error: unknown,
+  ): [why: string, hint: string] {
+    const reason = messageOf(error)
+    const ping = `check that ${text} is reachable: pilotctl ping ${text}`
+    const trust = `establish trust first: pilotctl handshake ${typed} "reason"`
+    if (reason === 'connection refused')
+      return ['connection refused (nothing listens there)', whoAnswers(port)]
+    const isUnresolved = reason.startsWith('resolve node')
+    const isSilent = isAborted(error) || reason === 'dial timeout'
+    if (!isUnresolved && !isSilent) return [reason, ping]
+    if (facts.isAsked)
       return [
-        `${reason}; the registry cannot be reached`,
-        'check the registry address: pilotctl info',
+        `the request for trust is sent, and waits for approval by node ${address.node}`,
+        `over there: pilotctl approve ${facts.ownId ?? '<this node>'}`,
       ]
-    if (facts.isTrusted === false)
-      return [
-        `${reason}; node ${target.address.node} is unknown, or private and does not trust this node`,
-        `establish trust first: pilotctl handshake ${target.typed} "reason"`,
-      ]
-    return [reason, ping]
+    if (isUnresolved && reason.includes(UNREACHABLE))
+      return [`the registry ${plainResolve(reason)}`, 'check its address: pilotctl info']
+    if (facts.isTrusted === false && facts.isPublic === false)
+      return [`node ${address.node} is private and does not trust this node`, trust]
+    if (facts.isTrusted === false && facts.isPublic === undefined)
+      return [`node ${address.node} is unknown, or private and does not trust this node`, trust]
+    return isUnresolved
+      ? [reason, ping]
+      : ['no answer in time', `is its daemon running? ${ping.replace('check that', 'see whether')}`]
   }
 
-  async #trustFacts(nodeId: number): Promise<{ isTrusted?: boolean; registryReachable?: boolean }> {
-    try {
-      const daemon = await this.daemon()
-      const info = await daemon.info()
-      const { trusted } = await daemon.requestJson({ type: 'trust-list' })
-      const isTrusted = Array.isArray(trusted) && trusted.some((peer) => peer?.node_id === nodeId)
-      return typeof info.registry_reachable === 'boolean'
-        ? { isTrusted, registryReachable: info.registry_reachable }
-        : { isTrusted }
-    } catch {
-      return {}
-    }
-  }
-
-  async #resolveFailure(typed: string, error: unknown): Promise<CliError> {
+  #resolveFailure(typed: string, error: unknown): CliError {
     if (error instanceof PilotError && error.code === 'ERR_DAEMON_UNAVAILABLE')
       return requestFailure('resolve', error)
-    const { registryReachable } = await this.#trustFacts(0)
+    const text = plainReason(messageOf(error))
+    if (text.startsWith(UNREACHABLE)) return requestFailure(`resolve "${typed}"`, error)
     return new CliError(
       'not_found',
-      `cannot resolve "${typed}" — ${
-        registryReachable === false
-          ? 'the registry cannot be reached'
-          : 'is the hostname correct? (no node of this name is registered)'
-      }`,
-      undefined,
+      `cannot find "${typed}" — no node of this hostname is registered`,
+      `over there: pilotctl set-hostname ${typed}`,
       { cause: error },
     )
   }
 
-  #named(address: Address, typed: string): Target {
-    return { address, text: formatAddress(address), typed }
+  #named(address: Address, typed: string, isPublic?: boolean): Target {
+    return { address, text: formatAddress(address), typed, isPublic }
   }
+}
+
+/** How somebody comes to answer on a port over there. */
+function whoAnswers(port: number): string {
+  const isService = port === PORT.echo || port === PORT.dataExchange || port === PORT.eventStream
+  return isService ? 'its daemon runs without that service' : `over there: pilotctl recv ${port}`
+}
+
+function isAborted(error: unknown): boolean {
+  return error instanceof PilotError && error.code === 'ERR_ABORTED'
+}
+
+/** `resolve node 5: registry: cannot be reached: why` becomes `cannot be reached: why`. */
+function plainResolve(reason: string): string {
+  return plainReason(reason.replace(/^resolve node \d+: /, ''))
 }

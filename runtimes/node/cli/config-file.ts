@@ -4,6 +4,9 @@ import { dirname } from 'node:path'
 import { CliError, messageOf } from './failure.ts'
 import { makeDirectory } from './make-directory.ts'
 
+/** Where a home cannot be written. */
+export const HOME_HINT = 'check permissions and free space there, or set HOME to another directory'
+
 export type ConfigValues = Readonly<Record<string, unknown>>
 
 export type ConfigState =
@@ -16,19 +19,42 @@ export function readConfig(path: string): ConfigState {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    // ENOTDIR: the home is no directory, which is for those who write to say.
+    const isAbsent = ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
     return isAbsent
       ? { values: {}, problem: undefined }
       : { values: {}, problem: `cannot read ${path}: ${messageOf(error)}` }
   }
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return { values: value as ConfigValues, problem: undefined }
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      const values = value as ConfigValues
+      const wrong = TEXTS.find((key) => key in values && typeof values[key] !== 'string')
+      return wrong === undefined
+        ? { values, problem: undefined }
+        : { values: {}, problem: `${path}: "${wrong}" must be a string` }
+    }
   } catch {
     // said below
   }
   return { values: {}, problem: `${path} is not a JSON object` }
+}
+
+/** Members that are read as text. */
+const TEXTS = [
+  'registry',
+  'beacon',
+  'transport',
+  'rendezvous_url',
+  'socket',
+  'hostname',
+  'owner',
+  'email',
+] as const
+
+/** The file is left as it is. */
+export function configFailure(problem: string): CliError {
+  return new CliError('internal', problem, 'repair the file, or move it away')
 }
 
 /**
@@ -38,8 +64,7 @@ export function readConfig(path: string): ConfigState {
  */
 export function updateConfig(path: string, changes: Readonly<Record<string, unknown>>): void {
   const { values, problem } = readConfig(path)
-  if (problem !== undefined)
-    throw new CliError('internal', problem, 'repair or remove the file, then try again')
+  if (problem !== undefined) throw configFailure(problem)
   const merged: Record<string, unknown> = { ...values }
   for (const [key, value] of Object.entries(changes)) {
     if (value === undefined) delete merged[key]
@@ -51,7 +76,7 @@ export function updateConfig(path: string, changes: Readonly<Record<string, unkn
     writeFileSync(temporary, `${JSON.stringify(merged, undefined, 2)}\n`, { mode: 0o600 })
     renameSync(temporary, path)
   } catch (error) {
-    throw new CliError('internal', `cannot write ${path}: ${messageOf(error)}`)
+    throw new CliError('internal', `cannot write ${path}: ${messageOf(error)}`, HOME_HINT)
   }
 }
 

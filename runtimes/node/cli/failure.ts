@@ -1,5 +1,6 @@
 /** Failures as the command line reports them: code, message, hint (spec/08 §2.1, §2.2). */
 import { PilotError } from '../../../core/errors.ts'
+import { UNREACHABLE } from '../ipc/error-text.ts'
 
 export type CliCode =
   | 'invalid_argument'
@@ -47,7 +48,7 @@ export function notRunning(cause?: unknown): CliError {
   )
 }
 
-/** A failed request to the daemon: `<label>: daemon: <its text>`. */
+/** A failed request to the daemon: `<label>: <reason>`. */
 export function requestFailure(label: string, error: unknown): CliError {
   if (error instanceof CliError) return error
   if (!(error instanceof PilotError))
@@ -61,9 +62,7 @@ export function requestFailure(label: string, error: unknown): CliError {
             'the daemon is of another version; restart it with: pilotctl daemon stop && pilotctl daemon start',
             { cause: error },
           )
-        : new CliError('connection_failed', `${label}: daemon: ${error.message}`, undefined, {
-            cause: error,
-          })
+        : refusal(label, error)
     case 'ERR_DAEMON_UNAVAILABLE':
       return new CliError(
         'connection_failed',
@@ -81,6 +80,39 @@ export function requestFailure(label: string, error: unknown): CliError {
         cause: error,
       })
   }
+}
+
+/** The daemon went away while something was awaited. */
+export function lost(): PilotError {
+  return new PilotError('ERR_DAEMON_UNAVAILABLE', 'daemon disconnected')
+}
+
+/** What the daemon or the registry answered, without the names of the layers it came through. */
+function refusal(label: string, error: PilotError): CliError {
+  const text = plainReason(error.message)
+  if (text.startsWith(UNREACHABLE))
+    return new CliError(
+      'connection_failed',
+      `${label}: the registry ${text}`,
+      'is the rendezvous running? the address in use is shown by: pilotctl info',
+      { cause: error },
+    )
+  return new CliError(codeOf(text), `${label}: ${text}`, undefined, { cause: error })
+}
+
+/** `set_hostname: registry: hostname taken` becomes `hostname taken`. */
+export function plainReason(text: string): string {
+  return text.replace(LAYERS, '')
+}
+
+const LAYERS =
+  /^(?:(?:handshake(?: \w+)?|set_\w+|resolve_hostname|deregister|rotate_key|bind|sendto|info|health|registry): )+/
+
+function codeOf(text: string): CliCode {
+  if (/^node \d+: node not found/.test(text)) return 'not_found'
+  if (/already in use|already bound/.test(text)) return 'already_exists'
+  if (/^invalid hostname|must be lowercase|cannot be bound/.test(text)) return 'invalid_argument'
+  return 'connection_failed'
 }
 
 export function messageOf(error: unknown): string {

@@ -18,19 +18,9 @@ import { addSetupCommands } from './commands/setup.ts'
 import { addStreamCommands } from './commands/stream.ts'
 import { addTrustCommands } from './commands/trust.ts'
 import { type CliError, usageError } from './failure.ts'
-
-const ABOUT = `Pilot Protocol command line.
-
-Targets are an address (N:NNNN.HHHH.LLLL), a node id, or a hostname.
-Durations: 500ms, 30s, 1m30s, or a number of seconds.`
-
-const AFTER = `
-Output:       --json anywhere prints one JSON object; errors go to standard error.
-Environment:  PILOT_SOCKET (default /tmp/pilot.sock), PILOT_REGISTRY (default 127.0.0.1:9000)
-Config file:  ~/.pilot/config.json
-First steps:  pilotctl daemon start --hostname agent-a
-              pilotctl handshake agent-b "why"      (and the same on the other side)
-              pilotctl connect agent-b --message "hello"`
+import { closest, plainHelp, wrap } from './help.ts'
+import { ABOUT, AFTER, HELP_TEXTS, type HelpText } from './help-texts.ts'
+import { RETURNS } from './returns.ts'
 
 /** `argv` without the program names. Returns the exit code; never rejects. */
 export async function runPilotctl(argv: readonly string[], io: CliIo): Promise<number> {
@@ -44,7 +34,7 @@ export async function runPilotctl(argv: readonly string[], io: CliIo): Promise<n
     if (word === 'help') return help(cli, program, rest.slice(1))
     const { argv: normal, ignored, command } = normalizeArguments(program, rest)
     leaf = command
-    for (const flag of ignored) cli.note(`warning: unknown flag ${flag.split('=')[0]} ignored`)
+    for (const flag of ignored) warnOfFlag(cli, command, flag)
     await program.parseAsync(normal, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) cli.fail(error)
@@ -59,9 +49,10 @@ export async function runPilotctl(argv: readonly string[], io: CliIo): Promise<n
 export function createProgram(cli: Cli): Command {
   const program = new Command('pilotctl')
   // Before any command is added: they inherit it.
-  program
+  plainHelp(program)
     .description(ABOUT)
     .usage('<command> [arguments] [--json]')
+    .helpOption('-h, --help', 'print this')
     .addHelpText('after', AFTER)
     .allowExcessArguments(true)
     .showSuggestionAfterError(true)
@@ -70,14 +61,9 @@ export function createProgram(cli: Cli): Command {
       writeOut: (text) => cli.io.stdout(text),
       writeErr: () => {}, // reported in our own form
     })
-  program.commandsGroup('Set up:')
-  addSetupCommands(program, cli)
   program.commandsGroup('Daemon:')
   addDaemonCommands(program, cli)
   addInfoCommands(program, cli)
-  program.commandsGroup('This node:')
-  addNamingCommands(program, cli)
-  addLookupCommands(program, cli)
   program.commandsGroup('Trust:')
   addTrustCommands(program, cli)
   program.commandsGroup('Talk:')
@@ -90,17 +76,53 @@ export function createProgram(cli: Cli): Command {
   program.commandsGroup('Measure:')
   addDiagnosticCommands(program, cli)
   addBenchCommand(program, cli)
+  program.commandsGroup('This node:')
+  addNamingCommands(program, cli)
+  addLookupCommands(program, cli)
+  addSetupCommands(program, cli)
   program.commandsGroup('Help:')
   addContextCommand(program, cli)
-  program.helpCommand('help [command]', 'Show help for a command')
+  program.helpCommand('help [command]', 'Explain a command')
+  explain(program, '')
   return program
+}
+
+/** Gives every command its line in the list, its notes and its examples. */
+function explain(command: Command, path: string): void {
+  for (const one of command.commands) {
+    const name = path === '' ? one.name() : `${path} ${one.name()}`
+    const text = HELP_TEXTS[name]
+    if (text !== undefined) {
+      one.summary(text.summary).addHelpText('after', afterwards(text, RETURNS[name]))
+    }
+    explain(one, name)
+  }
+}
+
+function afterwards({ notes, examples }: HelpText, returns: string | undefined): string {
+  return [
+    ...(notes === undefined ? [] : ['', notes]),
+    '',
+    examples.length === 1 ? 'Example:' : 'Examples:',
+    ...examples.map((example) => `  ${example}`),
+    ...(returns === undefined ? [] : ['', ...wrap(`With --json: ${returns}`)]),
+  ].join('\n')
+}
+
+/** The reference ignores what it does not know; so do we, and say so. */
+function warnOfFlag(cli: Cli, command: Command, flag: string): void {
+  const [name = ''] = flag.split('=')
+  const known = command.options.flatMap((option) => option.long ?? [])
+  const close = closest(name.replace(/^-(?=[^-])/, '--'), known)
+  const guess = close === undefined ? '' : ` (did you mean ${close}?)`
+  cli.note(`warning: unknown flag ${name} ignored${guess}`)
 }
 
 function help(cli: Cli, program: Command, words: readonly string[]): number {
   let command: Command | undefined = program
   for (const word of words) command = command?.commands.find((one) => one.name() === word)
   if (command === undefined) return unknownCommand(cli, program, words.join(' '))
-  cli.io.stdout(`${command.helpInformation()}${command === program ? `${AFTER}\n` : ''}`)
+  command.outputHelp()
   return 0
 }
 
@@ -120,14 +142,23 @@ function unknownCommand(cli: Cli, program: Command, word: string | undefined): n
     cli.fail(usageError(what, "run 'pilotctl context' for the full command list"))
     return cli.exitCode
   }
-  cli.io.stderr(`${what}\n\n${program.helpInformation()}`)
+  if (word === undefined) cli.io.stderr(`${program.helpInformation()}${AFTER}\n`)
+  else {
+    const names = program.commands.map((command) => command.name())
+    const close = closest(word, names)
+    const guess = close === undefined ? '' : `did you mean: pilotctl ${close}\n`
+    cli.io.stderr(
+      `${what}\n${guess}usage: pilotctl ${program.usage()}; pilotctl --help lists them\n`,
+    )
+  }
   return 2
 }
 
 /** A group without its subcommand, e.g. `daemon`. */
 function groupHelp(cli: Cli, command: Command | undefined): number {
+  const names = command?.commands.map((one) => one.name()).filter((name) => name !== 'help') ?? []
   if (cli.json) {
-    cli.fail(usageError(`${command?.name() ?? ''} needs a subcommand`))
+    cli.fail(usageError(`${command?.name() ?? ''} needs one of: ${names.join(', ')}`))
     return cli.exitCode
   }
   cli.io.stderr(command?.helpInformation() ?? '')
@@ -135,9 +166,13 @@ function groupHelp(cli: Cli, command: Command | undefined): number {
 }
 
 function usageOf(error: CommanderError, command: Command | undefined): CliError {
-  const text = error.message.replace(/^error: /, '')
+  const text = error.message
+    .replace(/^error: /, '')
+    .replace(/^unknown command '(.*)'$/s, 'unknown command: $1')
   const path: string[] = []
   for (let one: Command | null | undefined = command; one; one = one.parent)
     path.unshift(one.name())
-  return usageError(text, command && `usage: ${path.join(' ')} ${command.usage()}`)
+  const names = command?.commands.map((one) => one.name()).filter((name) => name !== 'help') ?? []
+  const usage = names.length > 0 ? names.join('|') : command?.usage()
+  return usageError(text, command && `usage: ${path.join(' ')} ${usage}`)
 }

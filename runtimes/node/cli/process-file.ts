@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { HOME_HINT } from './config-file.ts'
 import { CliError, messageOf } from './failure.ts'
 import { makeDirectory } from './make-directory.ts'
 
@@ -38,7 +39,7 @@ export function writeProcessFile(path: string, pid: number): void {
     writeFileSync(path, `${pid}`, { mode: 0o600 })
     writeFileSync(startPath(path), startTimeOf(pid) ?? '', { mode: 0o600 })
   } catch (error) {
-    throw new CliError('internal', `cannot write ${path}: ${messageOf(error)}`)
+    throw new CliError('internal', `cannot write ${path}: ${messageOf(error)}`, HOME_HINT)
   }
 }
 
@@ -77,7 +78,7 @@ export async function withStartLock<T>(path: string, work: () => Promise<T>): Pr
       break
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-        throw new CliError('internal', `cannot create ${path}: ${messageOf(error)}`)
+        throw new CliError('internal', `cannot create ${path}: ${messageOf(error)}`, HOME_HINT)
       const holder = Number(readText(path))
       if (attempt > 0 || (holder > 0 && isAlive(holder)))
         throw new CliError(

@@ -21,17 +21,17 @@ export function parseEndpoint(text: string): { host: string; port: number } {
   return { host: match[1] ?? (match[2] || '127.0.0.1'), port }
 }
 
-/** @throws {CliError} `connection_failed`, `<label>: registry: <reason>`. */
+/** @throws {CliError} `connection_failed` or `not_found`, `<label>: <reason>`. */
 export async function requestRegistry(
   registry: string,
   message: RegistryMessage,
   label: string,
 ): Promise<RegistryMessage> {
-  const { host, port } = parseEndpoint(registry)
   let reply: RegistryMessage
   try {
-    reply = await exchange(host, port, message)
+    reply = await askRegistry(registry, message, TIMEOUT_MS)
   } catch (error) {
+    if (error instanceof CliError) throw error
     throw new CliError(
       'connection_failed',
       `${label}: cannot reach registry ${registry}: ${messageOf(error)}`,
@@ -40,11 +40,29 @@ export async function requestRegistry(
     )
   }
   if (typeof reply.error === 'string')
-    throw new CliError('connection_failed', `${label}: registry: ${reply.error}`)
+    throw new CliError(
+      /\bnot found\b/.test(reply.error) ? 'not_found' : 'connection_failed',
+      `${label}: ${reply.error}`,
+    )
   return reply
 }
 
-function exchange(host: string, port: number, message: RegistryMessage): Promise<RegistryMessage> {
+/** The answer, whatever it says. @throws {Error} when there is none, {@link CliError} for a bad address. */
+export async function askRegistry(
+  registry: string,
+  message: RegistryMessage,
+  timeoutMs: number,
+): Promise<RegistryMessage> {
+  const { host, port } = parseEndpoint(registry)
+  return exchange(host, port, message, timeoutMs)
+}
+
+function exchange(
+  host: string,
+  port: number,
+  message: RegistryMessage,
+  timeoutMs: number,
+): Promise<RegistryMessage> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port })
     const decoder = new RegistryFrameDecoder()
@@ -53,7 +71,7 @@ function exchange(host: string, port: number, message: RegistryMessage): Promise
       work()
     }
     socket.setNoDelay(true)
-    socket.setTimeout(TIMEOUT_MS, () => finish(() => reject(new Error('no answer in time'))))
+    socket.setTimeout(timeoutMs, () => finish(() => reject(new Error('no answer in time'))))
     socket.on('connect', () => socket.write(encodeRegistryFrame(message)))
     socket.on('data', (chunk) => {
       try {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { DaemonClient, type DaemonReply } from '../ipc/client.ts'
 import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
 import type { Cli } from './cli.ts'
+import { HOME_HINT } from './config-file.ts'
 import { type StartFlags, type StartSettings, startSettings } from './daemon-options.ts'
 import { CliError, messageOf, usageError } from './failure.ts'
 import { makeDirectory } from './make-directory.ts'
@@ -14,19 +15,25 @@ import {
   withStartLock,
   writeProcessFile,
 } from './process-file.ts'
+import { withFreeSocket } from './socket-choice.ts'
 import { formatFields } from './table.ts'
 import { isTrue } from './values.ts'
 
 const READY_MS = 15_000
 const POLL_MS = 100
 
-export async function startDaemon(cli: Cli, flags: StartFlags): Promise<void> {
+export async function startDaemon(cli: Cli, typed: StartFlags): Promise<void> {
+  const flags = await withFreeSocket(cli, typed)
   const settings = startSettings(cli, flags, readConfigFlag(flags.config))
   try {
     checkSocketPath(settings.socket)
   } catch (error) {
     throw usageError(messageOf(error), 'choose a shorter path with: --socket <path>')
   }
+  // What the daemon would refuse is refused here, before a process is started.
+  const { parseDaemonArguments } = await import('../daemon/config.ts')
+  const parsed = parseDaemonArguments(settings.argv, cli.io.home)
+  if ('exitCode' in parsed) throw usageError(parsed.reason, 'see: pilotctl daemon start --help')
   if (isTrue(flags.foreground)) {
     await refuseSecond(cli, settings)
     const { runDaemon } = await import('../daemon/run-daemon.ts')
@@ -64,11 +71,7 @@ async function launch(cli: Cli, { socket, argv }: StartSettings): Promise<void> 
     makeDirectory(cli.paths.directory)
     logFile = openSync(log, 'a', 0o600)
   } catch (error) {
-    throw new CliError(
-      'internal',
-      `cannot write ${log}: ${messageOf(error)}`,
-      'check the permissions of the directory, or set HOME to another one',
-    )
+    throw new CliError('internal', `cannot write ${log}: ${messageOf(error)}`, HOME_HINT)
   }
   // The source runs the source, the build runs the build.
   const program = fileURLToPath(import.meta.url).replace(
@@ -91,6 +94,8 @@ async function launch(cli: Cli, { socket, argv }: StartSettings): Promise<void> 
     const info = await waitReady(cli, socket, pid, exit)
     child.unref()
     const hostname = `${info.hostname ?? ''}`
+    if (typeof info.hostname_error === 'string')
+      cli.note(`warning: the hostname is not set: ${info.hostname_error}`)
     cli.result(
       { pid, node_id: info.node_id, address: info.address, hostname, socket, log_file: log },
       [
@@ -130,7 +135,7 @@ async function waitReady(
       const reason = lastLogLine(cli.paths.log)
       throw new CliError(
         'internal',
-        `daemon stopped at once (${ended})${reason === '' ? '' : `: ${reason}`}`,
+        `the daemon did not start: ${reason === '' ? ended : reason}`,
         `full log: ${cli.paths.log}`,
       )
     }

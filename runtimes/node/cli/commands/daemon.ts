@@ -10,6 +10,7 @@ import { isAlive, readProcessFile, removeProcessFile } from '../process-file.ts'
 import { startDaemon } from '../start-daemon.ts'
 import { formatFields } from '../table.ts'
 import { formatUptime, isTrue } from '../values.ts'
+import { hostnameField } from './info.ts'
 
 const STOP_MS = 10_000
 
@@ -20,34 +21,38 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
   daemon
     .command('start')
     .description('Start the daemon and wait until it is registered')
-    .option('--registry <host:port>', 'registry; default: configuration, then 127.0.0.1:9000')
-    .option('--beacon <host:port>', 'beacon; default: the host of the registry, port 9001')
-    .option('--transport <name>', 'udp, compat (WebSocket only) or auto; default udp')
+    .optionsGroup('Network:')
+    .option('--registry <host:port>', 'registry (default: 127.0.0.1:9000)')
+    .option('--registry-tls [bool]', 'speak TLS to it; needs --registry-fingerprint')
+    .option('--registry-fingerprint <hex>', 'SHA-256 of its certificate')
+    .option('--beacon <host:port>', 'beacon (default: the host of the registry, port 9001)')
+    .option('--transport <name>', 'udp, compat (WebSocket only) or auto (default: udp)')
     .option('--rendezvous-url <url>', 'wss:// URL of the rendezvous, for compat and auto')
     .option('--webrtc [bool]', 'direct paths to browsers; needs the package node-datachannel')
-    .option('--ice-servers <urls>', 'STUN and TURN for WebRTC, comma between')
-    .option('--listen <ip:port>', 'UDP address; default :0, any free port')
+    .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
+    .option('--listen <ip:port>', 'UDP address (default: :0, any free port)')
     .option('--endpoint <ip:port>', 'public UDP address, when it is known')
-    .option('--identity <path>', 'identity file; default ~/.pilot/identity.json')
-    .option('--owner <text>', 'owner stored at the registry')
+    .option('--keepalive <duration>', 'heartbeat to the registry (default: 30s)')
+    .optionsGroup('This node:')
+    .option('--hostname <name>', 'name at the registry')
+    .option('--public [bool]', 'let every node reach this one, without trust')
+    .option('--identity <path>', 'identity file (default: ~/.pilot/identity.json)')
+    .option('--owner <text>', 'owner, e.g. an e-mail address')
     .option('--email <text>', 'same as --owner')
-    .option('--hostname <name>', 'name of this node')
-    .option('--public [bool]', 'let every node resolve this one')
-    .option('--keepalive <duration>', 'heartbeat to the registry; default 30s')
-    .option('--no-encrypt', 'send without encryption (not recommended)')
-    .option('--plaintext-peers <ids>', 'node ids, comma between, that are talked to in the clear')
     .option('--trust-auto-approve [bool]', 'approve every trust request')
-    .option('--no-stdio', 'do not answer on port 1000')
-    .option('--no-echo', 'do not answer on port 7')
-    .option('--no-dataexchange', 'take no messages and files')
-    .option('--no-eventstream', 'run no event broker')
-    .option('--registry-tls [bool]', 'speak TLS to the registry')
-    .option('--registry-fingerprint <hex>', "SHA-256 of the registry's certificate")
-    .option('--socket <path>', "the daemon's socket; default /tmp/pilot.sock")
+    .option('--no-encrypt', 'send without encryption (not recommended)')
+    .option('--plaintext-peers <ids>', 'node ids, comma between, talked to in the clear')
+    .optionsGroup('Services:')
+    .option('--no-echo', 'do not answer on port 7 (ping, bench)')
+    .option('--no-stdio', 'do not answer on port 1000 (connect)')
+    .option('--no-dataexchange', 'take no messages and files (port 1001)')
+    .option('--no-eventstream', 'run no event broker (port 1002)')
+    .optionsGroup('Program:')
+    .option('--socket <path>', 'Unix socket for local programs (default: /tmp/pilot.sock)')
+    .option('--foreground [bool]', 'run in this process, log to standard error')
+    .option('--config <path>', 'JSON file with defaults for registry and beacon')
     .option('--log-level <level>', 'debug, info, warn or error')
     .option('--log-format <format>', 'text or json')
-    .option('--config <path>', 'JSON file with defaults for registry and beacon')
-    .option('--foreground [bool]', 'run in this process, log to standard error')
     .action((flags: StartFlags) => startDaemon(cli, flags))
   daemon
     .command('stop')
@@ -148,12 +153,15 @@ async function status(cli: Cli, isCheck: boolean): Promise<void> {
             [
               ['Node ID', `${info.node_id}`],
               ['Address', `${info.address}`],
-              ['Hostname', `${info.hostname || '-'}`],
+              ...hostnameField(info),
               ['Uptime', formatUptime(Number(info.uptime_secs) || 0)],
               ['Peers', `${info.peers}`],
               ['Connections', `${info.connections}`],
               ...(info.registry_reachable === false
                 ? ([['Registry', `${info.registry} cannot be reached`]] as const)
+                : []),
+              ...(info.beacon_status === 'silent'
+                ? ([['Beacon', `${info.beacon_addr} does not answer`]] as const)
                 : []),
             ],
             '  ',

@@ -5,7 +5,7 @@ import { formatAddress } from '../../../../core/wire/address.ts'
 import { encodeJson } from '../../ipc/json.ts'
 import type { Cli } from '../cli.ts'
 import { Deadline } from '../deadline.ts'
-import { CliError, requestFailure, usageError } from '../failure.ts'
+import { lost, requestFailure, usageError } from '../failure.ts'
 import { printable } from '../table.ts'
 import { textData } from '../text-data.ts'
 import { isTrue, parseCount, parseDuration, parsePort } from '../values.ts'
@@ -43,7 +43,7 @@ async function listen(
   let seen = 0
   await new Promise<void>((resolve, reject) => {
     deadline.signal.addEventListener('abort', () => resolve(), { once: true })
-    daemon.onLost(() => reject(new CliError('connection_failed', 'listen: daemon disconnected')))
+    daemon.onLost(() => reject(requestFailure('listen', lost())))
     daemon.onDatagram(({ source, destinationPort, data }) => {
       if (destinationPort !== port || (count > 0 && seen >= count)) return
       seen++
@@ -74,6 +74,7 @@ async function sendDatagram(
   const target = await cli.target(typed)
   const to = { address: target.address, port }
   const daemon = await cli.daemon()
+  await cli.facts(target)
   using deadline = new Deadline(parseDuration(options.timeout, 'timeout'), cli.io.signal)
   let confirmed = true
   try {

@@ -2,9 +2,10 @@
 import type { Command } from 'commander'
 import { PORT } from '../../../../core/constants.ts'
 import type { DaemonConnection } from '../../ipc/client-connection.ts'
-import type { Cli, Target } from '../cli.ts'
+import type { Cli } from '../cli.ts'
 import { Deadline } from '../deadline.ts'
-import { CliError, messageOf, usageError } from '../failure.ts'
+import { CliError, messageOf, requestFailure, usageError } from '../failure.ts'
+import { isHopeless } from '../node-facts.ts'
 import { formatMs, isTrue, parseCount, parseDuration, parseNodeId, roundMs } from '../values.ts'
 
 const TRACE_SAMPLES = 3
@@ -56,31 +57,40 @@ async function ping(
   const timeoutMs = parseDuration(options.timeout, 'timeout')
   const target = await cli.target(typed)
   const daemon = await cli.daemon()
+  const facts = await cli.facts(target)
   if (!cli.json) cli.line(`PING ${target.text}`)
   using deadline = new Deadline(timeoutMs, cli.io.signal)
   const { signal } = deadline
   const results: Record<string, unknown>[] = []
   const times: number[] = []
+  let failure: unknown
   for (let seq = 0; seq < count && !deadline.isOver; seq++) {
     const started = performance.now()
     try {
-      const connection = await daemon.dial({ address: target.address, port: PORT.echo }, { signal })
+      const connection = await cli.dialKnown(target, PORT.echo, facts, signal)
       const bytes = await echo(connection, `ping-${seq}`, signal).finally(() => connection.close())
       const ms = performance.now() - started
       times.push(ms)
       results.push({ seq, bytes, rtt_ms: roundMs(ms) })
       if (!cli.json) cli.line(`seq=${seq} bytes=${bytes} time=${formatMs(ms)}`)
     } catch (error) {
-      const text = deadline.isOver ? 'timeout' : `dial: daemon: ${messageOf(error)}`
-      results.push({ seq, error: text })
-      if (!cli.json) cli.line(`seq=${seq} error: ${text}`)
-      if (!daemon.isConnected) throw new CliError('connection_failed', 'ping: daemon disconnected')
+      if (!daemon.isConnected) throw requestFailure('ping', error)
+      failure = error
+      const [why] = cli.explainDial(target, facts, PORT.echo, error)
+      results.push({ seq, error: deadline.isOver ? 'timeout' : why })
+      if (!cli.json) cli.line(`seq=${seq} error: ${results.at(-1)?.error}`)
+      // What the registry refused, or trust forbids, is the same a moment later.
+      const isFinal = messageOf(error).startsWith('resolve node') || isHopeless(facts)
+      for (let rest = seq + 1; isFinal && rest < count; rest++)
+        results.push({ seq: rest, error: why })
+      if (isFinal) break
     }
   }
   const isStrict = options.strict !== undefined && isTrue(options.strict)
   if (times.length === 0 && count > 0) {
     cli.failSoftly(isStrict)
-    if (!cli.json) await explain(cli, target, `${results[0]?.error ?? 'timeout'}`)
+    const [, hint] = cli.explainDial(target, facts, PORT.echo, failure)
+    if (!hint.includes('pilotctl ping')) cli.note(`hint:  ${hint}`)
   }
   const timeout = deadline.isOver && results.length < count
   cli.result({ target: target.text, results, timeout }, summary(results.length, times))
@@ -95,37 +105,27 @@ function summary(sent: number, times: readonly number[]): string[] {
   ]
 }
 
-async function explain(cli: Cli, target: Target, reason: string): Promise<void> {
-  const failure = await cli.dialFailure(
-    target,
-    'echo port',
-    new Error(reason.replace(/^dial: daemon: /, '')),
-  )
-  if (failure.hint !== undefined && !failure.hint.includes('pilotctl ping'))
-    cli.note(`hint:  ${failure.hint}`)
-}
-
 async function traceroute(
   cli: Cli,
   typed: string,
   options: { timeout: string; strict?: string },
 ): Promise<void> {
   const target = await cli.target(typed)
-  const daemon = await cli.daemon()
+  const facts = await cli.facts(target)
   using deadline = new Deadline(parseDuration(options.timeout, 'timeout'), cli.io.signal)
   const { signal } = deadline
   const started = performance.now()
   let connection: DaemonConnection
   try {
-    connection = await daemon.dial({ address: target.address, port: PORT.echo }, { signal })
+    connection = await cli.dialKnown(target, PORT.echo, facts, signal)
   } catch (error) {
-    const failure = await cli.dialFailure(target, 'echo port', error)
+    const failure = cli.dialFailure(target, facts, 'echo port', PORT.echo, error)
     cli.failSoftly(options.strict !== undefined && isTrue(options.strict))
     cli.result(
       {
         target: target.text,
         setup_ms: roundMs(performance.now() - started),
-        error: messageOf(error),
+        error: failure.message,
       },
       [
         `TRACEROUTE ${target.text}`,

@@ -69,7 +69,7 @@ async function subscribe(
     else cli.line(encodeJson(event))
     return count === 0 || seen < count
   }
-  let connection = await openSubscription(cli, target, topic, deadline.signal)
+  let connection = await openSubscription(cli, target, topic, deadline.signal, 'subscribe on')
   cli.note(`subscribed to "${topic}" on ${target.text} — waiting for events...`)
   try {
     while (await readEvents(connection, take, deadline)) {
@@ -111,19 +111,16 @@ async function openSubscription(
   target: Target,
   topic: string,
   signal: AbortSignal,
+  verb: 'subscribe on' | 'publish on',
 ): Promise<DaemonConnection> {
-  const daemon = await cli.daemon()
+  const place = `(event stream port ${PORT.eventStream})`
   let connection: DaemonConnection
   try {
-    connection = await daemon.dial({ address: target.address, port: PORT.eventStream }, { signal })
+    connection = await cli.dial(target, PORT.eventStream, { place, signal })
   } catch (error) {
-    const failure = await cli.dialFailure(target, `(event stream port ${PORT.eventStream})`, error)
-    throw new CliError(
-      failure.code,
-      failure.message.replace('cannot connect to', 'cannot subscribe on'),
-      failure.hint,
-      { cause: error },
-    )
+    if (!(error instanceof CliError)) throw error
+    const message = error.message.replace('cannot connect to', `cannot ${verb}`)
+    throw new CliError(error.code, message, error.hint, { cause: error })
   }
   await connection.write(encodeEvent(topic, new Uint8Array(0)))
   return connection
@@ -148,7 +145,7 @@ async function resubscribe(
       )
     })
     try {
-      const connection = await openSubscription(cli, target, topic, deadline.signal)
+      const connection = await openSubscription(cli, target, topic, deadline.signal, 'subscribe on')
       cli.note(`subscribed again to "${topic}"; events in between are lost`)
       return connection
     } catch (error) {
@@ -175,7 +172,7 @@ async function publish(
   const target = await cli.target(typed)
   using deadline = new Deadline(parseDuration(flags.timeout, 'timeout'), cli.io.signal)
   // A publisher subscribes first; its own event does not come back (spec/07 §7.2).
-  const connection = await openSubscription(cli, target, topic, deadline.signal)
+  const connection = await openSubscription(cli, target, topic, deadline.signal, 'publish on')
   try {
     await connection.write(encodeEvent(topic, payload))
   } catch (error) {

@@ -9,6 +9,8 @@ import { formatBytes, formatUptime } from '../values.ts'
 
 /** Connections shown to people. */
 const SHOWN_MAX = 50
+/** Reasons for drops shown to people; `--json` has all. */
+const DROPS_SHOWN = 4
 
 export function addInfoCommands(program: Command, cli: Cli): void {
   program
@@ -41,6 +43,9 @@ export function addInfoCommands(program: Command, cli: Cli): void {
             ['Bytes Recv', formatBytes(numberOf(health, 'bytes_recv'))],
             ...(typeof health.registry_reachable === 'boolean'
               ? ([['Registry', health.registry_reachable ? 'reachable' : 'NOT reachable']] as const)
+              : []),
+            ...(typeof health.beacon_reachable === 'boolean'
+              ? ([['Beacon', health.beacon_reachable ? 'answers' : 'does NOT answer']] as const)
               : []),
           ],
           '  ',
@@ -108,7 +113,7 @@ function infoFields(info: DaemonReply): (readonly [string, string])[] {
   return [
     ['Node ID', count('node_id')],
     ['Address', text('address')],
-    ...(text('hostname') === '' ? [] : ([['Hostname', text('hostname')]] as const)),
+    ...hostnameField(info),
     ...(typeof info.public === 'boolean'
       ? ([['Visibility', info.public ? 'public' : 'private']] as const)
       : []),
@@ -135,14 +140,48 @@ function infoFields(info: DaemonReply): (readonly [string, string])[] {
             `${text('registry')}${info.registry_reachable === false ? ' (NOT reachable)' : ''}`,
           ],
         ] as const)),
+    ...beaconField(info),
     ...(text('endpoint') === '' ? [] : ([['Endpoint', text('endpoint')]] as const)),
     [
       'Traffic',
       `${formatBytes(numberOf(info, 'bytes_sent'))} sent / ${formatBytes(numberOf(info, 'bytes_recv'))} recv`,
     ],
     ['Packets', `${count('pkts_sent')} sent / ${count('pkts_recv')} recv`],
+    ...dropsField(info),
     ...(text('version') === '' ? [] : ([['Version', text('version')]] as const)),
   ]
+}
+
+/** The name, or why there is none although one was given. */
+export function hostnameField(info: DaemonReply): (readonly [string, string])[] {
+  if (typeof info.hostname_error === 'string') return [['Hostname', `none: ${info.hostname_error}`]]
+  const { hostname } = info
+  return typeof hostname === 'string' && hostname !== '' ? [['Hostname', hostname]] : []
+}
+
+function beaconField({ beacon_addr: beacon, beacon_status: status }: DaemonReply) {
+  if (typeof beacon !== 'string' || beacon === '') return []
+  const note =
+    status === 'silent'
+      ? ' (does NOT answer: no relay, no hole punching)'
+      : status === 'waiting'
+        ? ' (has not answered yet)'
+        : ''
+  return [['Beacon', `${beacon}${note}`]] as const
+}
+
+/** Datagrams that were refused, by reason. */
+function dropsField({ drops }: DaemonReply): (readonly [string, string])[] {
+  if (typeof drops !== 'object' || drops === null) return []
+  const counted = Object.entries(drops).filter(
+    ([, count]) => typeof count === 'number' && count > 0,
+  )
+  if (counted.length === 0) return []
+  counted.sort(([, a], [, b]) => b - a)
+  const total = counted.reduce((sum, [, count]) => sum + count, 0)
+  const named = counted.slice(0, DROPS_SHOWN).map(([reason, count]) => `${count} ${reason}`)
+  if (counted.length > DROPS_SHOWN) named.push('...')
+  return [['Dropped', `${total} (${named.join(', ')})`]]
 }
 
 function peerLines(peers: readonly DaemonReply[], search: string): string[] {

@@ -2,12 +2,11 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { toBase64 } from '../../../../core/bytes.ts'
-import { PilotError } from '../../../../core/errors.ts'
 import { Identity } from '../../../../core/identity/identity.ts'
 import { RegistryRequests } from '../../../../core/rendezvous/registry-requests.ts'
 import { nodeCrypto } from '../../crypto.ts'
 import type { Cli } from '../cli.ts'
-import { CliError, messageOf, requestFailure } from '../failure.ts'
+import { CliError, messageOf } from '../failure.ts'
 import { defaultIdentityPath } from '../paths.ts'
 import { requestRegistry } from '../registry-request.ts'
 import { formatFields } from '../table.ts'
@@ -50,28 +49,14 @@ export function addLookupCommands(program: Command, cli: Cli): void {
 }
 
 async function find(cli: Cli, hostname: string): Promise<void> {
-  let reply: Record<string, unknown>
-  const daemon = await cli.daemon()
-  try {
-    reply = await daemon.requestJson({ type: 'resolve-hostname', hostname })
-  } catch (error) {
-    if (error instanceof PilotError && error.code === 'ERR_DAEMON_UNAVAILABLE')
-      throw requestFailure('find', error)
-    throw new CliError(
-      'not_found',
-      `cannot find "${hostname}" — hostname not found or no mutual trust`,
-      `establish trust first: pilotctl handshake ${hostname} "reason"`,
-      { cause: error },
-    )
-  }
-  const { node_id, address, public: isPublic } = reply
+  const { nodeId, address, isPublic } = await cli.resolve(hostname)
   cli.result(
-    { hostname, node_id, address, public: isPublic },
+    { hostname, node_id: nodeId, address, public: isPublic },
     formatFields([
       ['Hostname', hostname],
-      ['Node ID', `${node_id}`],
-      ['Address', `${address}`],
-      ['Visible', isPublic === true ? 'public' : 'private'],
+      ['Node ID', `${nodeId}`],
+      ['Address', address],
+      ['Visible', isPublic ? 'public' : 'private'],
     ]),
   )
 }

@@ -27,7 +27,7 @@ export function addMailboxCommands(program: Command, cli: Cli): void {
   program
     .command('inbox')
     .description('Messages that arrived, oldest first')
-    .argument('[words...]', 'read <id> prints one message whole')
+    .argument('[read id...]', 'print one message whole')
     .option('--from <node>', 'only from this address or node id')
     .option('--since <time>', 'only newer: RFC 3339, or a duration back from now')
     .option('--before <time>', 'only older')

@@ -21,8 +21,8 @@ export function addNamingCommands(program: Command, cli: Cli): void {
       .command(`set-${visibility}`)
       .description(
         visibility === 'public'
-          ? 'Let every node resolve this one without trust'
-          : 'Let only trusted nodes resolve this one',
+          ? 'Let every node reach this one, without trust'
+          : 'Let only trusted nodes reach this one',
       )
       .action(async () => {
         const label = `set-${visibility}`
@@ -66,7 +66,7 @@ export function addNamingCommands(program: Command, cli: Cli): void {
 }
 
 async function setHostname(cli: Cli, label: string, hostname: string): Promise<void> {
-  const reply = await cli.request(`${label}: set_hostname`, (daemon) =>
+  const reply = await cli.request(label, (daemon) =>
     daemon.requestJson({ type: 'set-hostname', hostname }),
   )
   remember(cli, { hostname: hostname === '' ? undefined : hostname })

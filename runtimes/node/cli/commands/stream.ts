@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { PORT } from '../../../../core/constants.ts'
 import type { Cli, Target } from '../cli.ts'
 import { Deadline } from '../deadline.ts'
-import { CliError, messageOf, requestFailure, usageError } from '../failure.ts'
+import { CliError, lost, messageOf, requestFailure, usageError } from '../failure.ts'
 import { readResponse } from '../response.ts'
 import { textData } from '../text-data.ts'
 import { formatDuration, isTrue, parseCount, parseDuration, parsePort } from '../values.ts'
@@ -97,7 +97,9 @@ async function receive(
   const timeoutMs = parseDuration(options.timeout, 'timeout')
   const daemon = await cli.daemon()
   const listener = await daemon.listen(port).catch((error: unknown) => {
-    throw requestFailure('bind', error)
+    const failure = requestFailure('recv', error)
+    if (failure.code !== 'already_exists') throw failure
+    throw new CliError(failure.code, failure.message, portHint(port), { cause: error })
   })
   using deadline = new Deadline(timeoutMs, cli.io.signal)
   const { signal } = deadline
@@ -105,7 +107,7 @@ async function receive(
   while (messages.length < count && !deadline.isOver) {
     const connection = await listener.accept({ signal }).catch(() => undefined)
     if (connection === undefined) {
-      if (!daemon.isConnected) throw new CliError('connection_failed', 'recv: daemon disconnected')
+      if (!daemon.isConnected) throw requestFailure('recv', lost())
       break
     }
     const seq = messages.length
@@ -137,7 +139,27 @@ async function readStdin(cli: Cli): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
   for await (const piece of cli.io.stdin) pieces.push(piece)
   const all = Buffer.concat(pieces)
+  if (all.length === 0)
+    throw usageError(
+      'nothing to send: standard input is empty',
+      'to listen first, send an empty message: --message ""',
+    )
   return all.at(-1) === 10 ? all.subarray(0, -1) : all
+}
+
+/** Ports of the daemon's own services, and how to free them. */
+const SERVICE_FLAGS: ReadonlyMap<number, string> = new Map([
+  [PORT.echo, '--no-echo'],
+  [PORT.dataExchange, '--no-dataexchange'],
+  [PORT.eventStream, '--no-eventstream'],
+])
+
+function portHint(port: number): string {
+  const flag = SERVICE_FLAGS.get(port)
+  if (port === PORT.trust) return 'the daemon needs this port itself; choose another'
+  return flag === undefined
+    ? 'another program of this machine has it; choose another port'
+    : `the daemon's own service answers there; choose another port, or start the daemon with ${flag}`
 }
 
 function encode(text: string): Uint8Array {

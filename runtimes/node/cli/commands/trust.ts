@@ -13,7 +13,7 @@ export function addTrustCommands(program: Command, cli: Cli): void {
     .command('handshake')
     .description('Ask a node for mutual trust; it must approve, or ask back')
     .argument('<node>', 'node id, address or hostname')
-    .argument('[justification...]', 'why; shown to the other side')
+    .argument('[why...]', 'shown to the other side')
     .option('--wait <duration>', 'wait until trust is mutual, at most so long')
     .action((node: string, words: string[], options: { wait?: string }) =>
       handshake(cli, node, words.join(' '), options.wait),
@@ -32,7 +32,7 @@ export function addTrustCommands(program: Command, cli: Cli): void {
     .argument('[reason...]', 'told to the other side')
     .action(async (node: string, words: string[]) => {
       const nodeId = await cli.targetNode(node)
-      if (!(await isPending(cli, nodeId))) throw notPending(nodeId)
+      if (!(await isPending(cli, nodeId))) throw await notPending(cli, nodeId)
       const reply = await cli.request('reject', (daemon) =>
         daemon.requestJson({ type: 'trust-reject', nodeId, reason: words.join(' ') }),
       )
@@ -47,8 +47,13 @@ export function addTrustCommands(program: Command, cli: Cli): void {
     .argument('<node>', 'node id, address or hostname')
     .action(async (node: string) => {
       const nodeId = await cli.targetNode(node)
+      if (!(await isTrusted(cli, nodeId)))
+        throw new CliError('not_found', `node ${nodeId} is not trusted`, 'see: pilotctl trust')
       await cli.request('untrust', (daemon) => daemon.requestJson({ type: 'trust-revoke', nodeId }))
-      cli.result({ node_id: nodeId })
+      cli.result({ node_id: nodeId }, [
+        `node ${nodeId} is trusted no more, and has been told`,
+        `  to make up again: pilotctl handshake ${node}`,
+      ])
     })
 
   program
@@ -64,7 +69,7 @@ export function addTrustCommands(program: Command, cli: Cli): void {
         pending.length === 0
           ? [
               'no pending handshake requests',
-              '  requests appear here when another node sends: pilotctl handshake <your-node-id>',
+              '  requests appear here when another node sends: pilotctl handshake <this node>',
             ]
           : [
               ...formatTable(
@@ -102,10 +107,11 @@ export function addTrustCommands(program: Command, cli: Cli): void {
               '  establish trust: pilotctl handshake <node_id|hostname> "reason"',
             ]
           : formatTable(
-              ['NODE ID', 'MUTUAL', 'NETWORK', 'APPROVED AT'],
+              ['NODE ID', 'TRUST', 'NETWORK', 'SINCE'],
               trusted.map((peer) => [
                 `${peer.node_id}`,
-                isTrue(peer.mutual) ? 'yes' : 'no',
+                // The file's "mutual" tells who asked, not whether trust goes both ways: it always does.
+                isTrue(peer.mutual) ? 'we asked, it agreed' : 'it asked, we agreed',
                 peer.network ? `${peer.network}` : '-',
                 timeOf(peer.approved_at),
               ]),
@@ -121,7 +127,9 @@ async function handshake(
   wait: string | undefined,
 ): Promise<void> {
   const waitMs = wait === undefined ? undefined : parseDuration(wait, 'wait')
-  const nodeId = await cli.targetNode(node)
+  const target = await cli.target(node)
+  const { ownId } = await cli.facts(target)
+  const nodeId = target.address.node
   const reply = await cli.request('handshake', (daemon) =>
     daemon.requestJson({ type: 'trust-request', nodeId, justification }),
   )
@@ -138,15 +146,17 @@ async function handshake(
       reply.status === 'already_trusted'
         ? `node ${nodeId} is trusted already`
         : `trust established with node ${nodeId}`,
-      `  try: pilotctl ping ${nodeId}`,
+      `  try: pilotctl ping ${node}`,
     ])
     return
   }
   if (waitMs !== undefined) cli.failSoftly(false)
   cli.result(data, [
-    `handshake request sent to node ${nodeId}${reply.relayed === true ? ' (through the registry: it arrives within about 30 s)' : ''}`,
-    `  next: node ${nodeId} must approve — or send a handshake back for auto-approval`,
-    '  check: pilotctl trust',
+    reply.relayed === true
+      ? `handshake request for node ${nodeId} left at the registry: its daemon looks there every few seconds`
+      : `handshake request sent to node ${nodeId}`,
+    `  over there: pilotctl approve ${ownId ?? '<this node>'}     (or a handshake back)`,
+    `  to wait for it here: pilotctl handshake ${node} --wait 60s`,
   ])
 }
 
@@ -176,13 +186,14 @@ async function waitForTrust(cli: Cli, nodeId: number, waitMs: number): Promise<b
 
 async function approve(cli: Cli, node: string): Promise<void> {
   const nodeId = await cli.targetNode(node)
-  if (!(await isPending(cli, nodeId)) && !(await isTrusted(cli, nodeId))) throw notPending(nodeId)
+  if (!(await isPending(cli, nodeId)) && !(await isTrusted(cli, nodeId)))
+    throw await notPending(cli, nodeId)
   const reply = await cli.request('approve', (daemon) =>
     daemon.requestJson({ type: 'trust-approve', nodeId }),
   )
   cli.result({ status: reply.status, node_id: nodeId }, [
     `trust established with node ${nodeId}`,
-    `  try: pilotctl ping ${nodeId}`,
+    `  try: pilotctl ping ${node}`,
   ])
 }
 
@@ -198,11 +209,19 @@ async function isTrusted(cli: Cli, nodeId: number): Promise<boolean> {
   return listOf(reply, 'trusted').some((peer) => peer.node_id === nodeId)
 }
 
-function notPending(nodeId: number): CliError {
+async function notPending(cli: Cli, nodeId: number): Promise<CliError> {
+  const info = await cli.request('pending', (daemon) => daemon.info())
+  const isAsked = listOf(info, 'handshake_outgoing').some((peer) => peer.node_id === nodeId)
+  if (isAsked)
+    return new CliError(
+      'not_found',
+      `node ${nodeId} has not asked: this node asked it`,
+      `it decides over there: pilotctl approve ${info.node_id}`,
+    )
   return new CliError(
     'not_found',
     `node ${nodeId} has no pending trust request`,
-    'a request sent through the registry arrives within about 30 s; see: pilotctl pending',
+    'those that wait are listed by: pilotctl pending',
   )
 }
 

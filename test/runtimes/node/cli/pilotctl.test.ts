@@ -121,6 +121,20 @@ describe('without a daemon', () => {
       json: { code: 'internal' },
     })
     expect(readFileSync(path, 'utf8')).toBe('{broken')
+    cli.env = {} // the socket is to be read from the file
+    for (const [text, message] of [
+      ['{broken', `${path} is not a JSON object`],
+      ['[]', `${path} is not a JSON object`],
+      ['{"registry":9000}', `${path}: "registry" must be a string`],
+    ] as const) {
+      writeFileSync(path, text)
+      for (const argv of [['info'], ['config'], ['init'], ['daemon', 'start']])
+        expect(await cli.run(...argv, '--json'), argv.join(' ')).toMatchObject({
+          code: 1,
+          json: { code: 'internal', message, hint: 'repair the file, or move it away' },
+        })
+      expect(readFileSync(path, 'utf8')).toBe(text)
+    }
   })
 
   it('takes socket and registry from environment, then configuration, then defaults', async () => {
@@ -257,7 +271,7 @@ describe('with a daemon', () => {
         code: 'connection_failed',
         message:
           'cannot connect to 0:0000.0000.0002 port 1000: connection refused (nothing listens there)',
-        hint: 'check that 0:0000.0000.0002 is reachable: pilotctl ping 0:0000.0000.0002',
+        hint: 'over there: pilotctl recv 1000',
       },
     })
     expect(await cli.run('connect', 'nobody', '--message', 'x', '--json')).toMatchObject({
@@ -369,10 +383,7 @@ describe('with a daemon', () => {
     expect((await cli.run('untrust', '2', '--json')).json).toEqual({ node_id: 2 })
     expect(await cli.run('untrust', '2', '--json')).toMatchObject({
       code: 1,
-      json: {
-        code: 'connection_failed',
-        message: 'untrust: daemon: handshake revoke: node 2 was not trusted',
-      },
+      json: { code: 'not_found', message: 'node 2 is not trusted' },
     })
     expect((await cli.run('handshake', '2', 'two', 'words', '--json')).json).toMatchObject({
       status: 'sent',

@@ -1,0 +1,234 @@
+/** What help tells about each command beside its arguments and flags: one line for the list, and examples. */
+
+export interface HelpText {
+  /** For the list of all commands: at most 50 characters. */
+  readonly summary: string
+  /** What the flags do not say. */
+  readonly notes?: string
+  /** Complete command lines, with what each does. */
+  readonly examples: readonly string[]
+}
+
+const TARGET = 'A target is an address (0:0000.0000.002A), a node id (42) or a hostname.'
+const ASKS_FIRST = 'The node must trust this one, or be public.'
+
+/** By command path. */
+export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
+  init: {
+    summary: 'Write the configuration file',
+    notes:
+      'Registry, beacon and socket are always written; other members of the file stay.\nThe daemon reads them at its next start.',
+    examples: ['pilotctl init --registry rendezvous.example:9000 --hostname agent-a'],
+  },
+  config: {
+    summary: 'Show the configuration, or change one key',
+    notes:
+      'Keys in use: registry, beacon, socket, hostname, owner, public. The file is\n~/.pilot/config.json; one that is not JSON is refused and left alone.',
+    examples: ['pilotctl config', 'pilotctl config --set registry=rendezvous.example:9000'],
+  },
+  version: { summary: 'Version of pilotctl', examples: ['pilotctl version'] },
+  'daemon start': {
+    summary: 'Start the daemon and wait until it is registered',
+    notes:
+      'Settings come from flags, then ~/.pilot/config.json, then the environment\n(PILOT_REGISTRY, PILOT_BEACON; PILOT_SOCKET before the file), then defaults.\nWhere another home has a daemon on the default socket, this one gets\n~/.pilot/pilot.sock. The log is ~/.pilot/pilot.log.',
+    examples: [
+      'pilotctl daemon start --hostname agent-a',
+      'pilotctl daemon start --registry rendezvous.example:9000 --public',
+      'pilotctl daemon start --foreground --log-level debug',
+    ],
+  },
+  'daemon stop': {
+    summary: 'Stop the daemon',
+    notes:
+      'Streams are finished and the registry is told, in 2 s at most; a daemon that\nhas not ended after 10 s is killed.',
+    examples: ['pilotctl daemon stop'],
+  },
+  'daemon status': {
+    summary: 'Whether the daemon runs and answers',
+    notes: 'Exit 0 both ways; with --check 0 only if it answers.',
+    examples: ['pilotctl daemon status', 'pilotctl daemon status --check && echo running'],
+  },
+  info: {
+    summary: 'This node: address, registry, traffic, streams',
+    notes: 'With --json also every peer, and every reason for which datagrams were dropped.',
+    examples: ['pilotctl info', 'pilotctl info --json'],
+  },
+  health: { summary: 'Short health report of the daemon', examples: ['pilotctl health'] },
+  peers: {
+    summary: 'Nodes this one has a tunnel to',
+    notes: 'PATH is direct, relay (through the beacon) or none.',
+    examples: ['pilotctl peers', 'pilotctl peers --search 42'],
+  },
+  connections: { summary: 'Open streams of this node', examples: ['pilotctl connections'] },
+  disconnect: {
+    summary: 'Close a stream of this node',
+    examples: ['pilotctl connections', 'pilotctl disconnect 17'],
+  },
+  'set-hostname': {
+    summary: 'Give this node a name',
+    notes:
+      'Lower-case letters, digits and hyphens; unique at the registry. Kept in the\nconfiguration.',
+    examples: ['pilotctl set-hostname agent-a'],
+  },
+  'clear-hostname': { summary: 'Take the name away', examples: ['pilotctl clear-hostname'] },
+  'set-public': {
+    summary: 'Let every node reach this one, without trust',
+    examples: ['pilotctl set-public'],
+  },
+  'set-private': {
+    summary: 'Let only trusted nodes reach this one',
+    examples: ['pilotctl set-private'],
+  },
+  'set-tags': {
+    summary: 'Describe this node with up to three tags',
+    notes: 'Quote a leading #: the shell takes it for a comment.',
+    examples: ['pilotctl set-tags translator french'],
+  },
+  'clear-tags': { summary: 'Remove all tags', examples: ['pilotctl clear-tags'] },
+  deregister: {
+    summary: 'Leave the registry until the next daemon start',
+    examples: ['pilotctl deregister'],
+  },
+  find: { summary: 'Node id and address of a hostname', examples: ['pilotctl find agent-b'] },
+  lookup: {
+    summary: 'What the registry tells about a node',
+    notes: 'Asks the registry itself; by id it needs no daemon.',
+    examples: ['pilotctl lookup 42', 'pilotctl lookup agent-b'],
+  },
+  register: {
+    summary: 'Register the stored key without a daemon',
+    examples: ['pilotctl register', 'pilotctl register 203.0.113.7:4000'],
+  },
+  'identity show': {
+    summary: 'Public key of this node',
+    examples: ['pilotctl identity show'],
+  },
+  handshake: {
+    summary: 'Ask a node for mutual trust',
+    notes:
+      'The request goes to the node itself, or waits for it at the registry, where\ndaemons look every few seconds. Trust holds as soon as the other side approves,\nor asks back.',
+    examples: [
+      'pilotctl handshake agent-b "we work on the same report"',
+      'pilotctl handshake 42 --wait 60s',
+    ],
+  },
+  approve: {
+    summary: 'Accept a request for trust',
+    examples: ['pilotctl pending', 'pilotctl approve agent-b'],
+  },
+  reject: {
+    summary: 'Refuse a request for trust',
+    examples: ['pilotctl reject 42 "not today"'],
+  },
+  untrust: {
+    summary: 'End the trust in a node',
+    notes: 'Both sides lose it; the other one is told.',
+    examples: ['pilotctl untrust agent-b'],
+  },
+  pending: {
+    summary: 'Requests that wait for your decision',
+    examples: ['pilotctl pending', 'pilotctl approve 42'],
+  },
+  trust: {
+    summary: 'Nodes trusted, and since when',
+    notes: 'Trust goes both ways, whoever asked for it.',
+    examples: ['pilotctl trust'],
+  },
+  connect: {
+    summary: 'Send one message and print the answer',
+    notes: `${TARGET}\nPort 1000 is the daemon's own, unless a program listens there: it stores the\nmessage in the inbox and answers "ACK TEXT <n> bytes".\n${ASKS_FIRST}`,
+    examples: [
+      'pilotctl connect agent-b --message "hello, peer"',
+      'pilotctl connect agent-b 5000 --message "to my own program"',
+    ],
+  },
+  send: {
+    summary: 'Send data to a port and print the answer',
+    notes: TARGET,
+    examples: ['pilotctl send agent-b 5000 --data "raw bytes"'],
+  },
+  recv: {
+    summary: 'Wait for a connection, print what it sends',
+    examples: ['pilotctl recv 5000', 'pilotctl recv 5000 --count 10 --timeout 0'],
+  },
+  'send-message': {
+    summary: "Put a message into a node's inbox",
+    notes: 'Done when the other daemon has stored it.',
+    examples: [
+      'pilotctl send-message agent-b --data "lunch?"',
+      `pilotctl send-message agent-b --type json --data '{"task":1}' --wait 30s`,
+    ],
+  },
+  'send-file': {
+    summary: 'Send a file; goes on where an attempt stopped',
+    notes:
+      'It arrives in ~/.pilot/received. Done when the other daemon has compared the\nSHA-256 of its copy.',
+    examples: ['pilotctl send-file agent-b report.pdf'],
+  },
+  inbox: {
+    summary: 'Messages that arrived, oldest first',
+    examples: [
+      'pilotctl inbox --since 1h',
+      'pilotctl inbox --from 42 --latest --full',
+      'pilotctl inbox read TEXT-20261231-235959.000',
+    ],
+  },
+  received: {
+    summary: 'Files that arrived',
+    examples: ['pilotctl received', 'pilotctl received --since 24h'],
+  },
+  subscribe: {
+    summary: "Print the events of a node's broker",
+    notes: 'Nothing confirms a subscription; only events published afterwards come.',
+    examples: ['pilotctl subscribe agent-b weather', 'pilotctl subscribe agent-b "*" --count 5'],
+  },
+  publish: {
+    summary: "Publish an event at a node's broker",
+    examples: ['pilotctl publish agent-b weather --data sunny'],
+  },
+  listen: {
+    summary: 'Print the datagrams that arrive for a port',
+    examples: ['pilotctl listen 6000', 'pilotctl listen 6000 --count 1 --timeout 30s'],
+  },
+  dgram: {
+    summary: 'Send one datagram; it may be lost',
+    examples: ['pilotctl dgram agent-b 6000 --data "tick"'],
+  },
+  ping: {
+    summary: "Time round trips to a node's echo port",
+    notes: `${TARGET}\n${ASKS_FIRST} The time includes opening a stream.`,
+    examples: ['pilotctl ping agent-b', 'pilotctl ping 42 --count 1 --timeout 5s'],
+  },
+  traceroute: {
+    summary: 'Time a stream and its round trips; which path',
+    examples: ['pilotctl traceroute agent-b'],
+  },
+  bench: {
+    summary: 'Throughput to the echo port and back',
+    notes: 'Every byte that comes back is compared.',
+    examples: ['pilotctl bench agent-b 16', 'pilotctl bench agent-b --duration 10s'],
+  },
+  context: {
+    summary: 'All commands, flags and results as JSON',
+    notes: 'For programs that drive pilotctl.',
+    examples: ['pilotctl context --json', 'pilotctl context send-file'],
+  },
+}
+
+export const ABOUT = `Command line of Pilot Protocol: permanent addresses, mutual trust and encrypted
+tunnels between agents.`
+
+export const AFTER = `
+First steps:
+  pilotctl daemon start --hostname agent-a     both sides, each with its name
+  pilotctl handshake agent-b "why"             the other side: pilotctl approve
+  pilotctl connect agent-b --message "hello"
+
+Targets:      an address (0:0000.0000.002A), a node id (42) or a hostname
+Durations:    500ms, 30s, 1m30s, or a number of seconds
+Everywhere:   --json prints one JSON object; failures go to standard error
+              --help explains a command
+Exit codes:   0 done, 1 failed, 2 unknown command
+Environment:  PILOT_SOCKET (default /tmp/pilot.sock)
+              PILOT_REGISTRY (default 127.0.0.1:9000), PILOT_BEACON
+Files:        ~/.pilot/config.json, identity.json, trust.json, pilot.log`
