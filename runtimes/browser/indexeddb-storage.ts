@@ -17,7 +17,7 @@ export class IndexedDbStorage implements Storage {
   }
 
   /** Opens or makes the database. @throws {StorageError} `ERR_STORE_IO`, e.g. in a private window. */
-  static async open(name = STORAGE_NAME): Promise<IndexedDbStorage> {
+  static async open(name: string = STORAGE_NAME): Promise<IndexedDbStorage> {
     const request = indexedDB.open(name, 1)
     request.onupgradeneeded = () => request.result.createObjectStore(STORE)
     try {
