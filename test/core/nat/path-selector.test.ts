@@ -202,3 +202,48 @@ it('never asks for a timeout in the past, whatever happens', () => {
     }),
   )
 })
+
+describe('a peer that is reached through a beacon only', () => {
+  const channel: Endpoint = { address: 'path-1', port: 1 }
+
+  it('is relayed to at once, and never probed', () => {
+    const paths = new PathSelector(true)
+    paths.setRelayOnly(true, 0)
+    paths.handleResolved([], 0)
+    expect(paths.route(0)).toBe('relay')
+    paths.handleSent(0)
+    paths.handleAuthenticated('relay', 100)
+    expect(run(paths, 600_000)).toEqual([])
+  })
+
+  it('is not reached where it was before, nor where its frames seem to come from', () => {
+    const paths = new PathSelector(true)
+    paths.handleResolved([home], 0)
+    paths.handleAuthenticated(home, 10)
+    expect(paths.route(10)).toBe('direct')
+    paths.setRelayOnly(true, 20)
+    paths.handleKeyExchange(moved, 30)
+    paths.handleAuthenticated(moved, 40)
+    paths.handleProbeAnswer(home, 50)
+    expect(paths).toMatchObject({ kind: 'none', isProven: false })
+    expect(paths.endpoint).toBeUndefined()
+    expect(paths.route(2000)).toBe('relay')
+    expect(paths.keyExchangeRoute(2000)).toBe('relay')
+    paths.setRelayOnly(false, 3000)
+    paths.handleAuthenticated(home, 3000)
+    expect(paths.route(3000)).toBe('direct')
+  })
+
+  it('may have a path made for it, as long as that is there', () => {
+    const paths = new PathSelector(true)
+    paths.handleOffered(channel, 0)
+    paths.setRelayOnly(true, 0)
+    expect(probes(paths)).toEqual([channel])
+    paths.handleProbeAnswer(channel, 10)
+    expect(paths.route(10)).toBe('direct')
+    expect(paths.endpoint).toEqual(channel)
+    paths.handleWithdrawn(channel, 20)
+    paths.handleAuthenticated(channel, 30)
+    expect(paths.route(30)).toBe('relay')
+  })
+})
