@@ -7,9 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { Identity } from '../../core/index.ts'
+import { Identity, TrustStore } from '../../core/index.ts'
 import { type CreateNodeOptions, createNode, nodeCrypto } from '../../runtimes/node/index.ts'
 import type { NodeEvent, PilotConnection, PilotNode } from '../../runtimes/shared/api.ts'
+import { systemClock, unixNow } from '../../runtimes/shared/clock.ts'
+import { SharedPilotNode } from '../../runtimes/shared/pilot-node.ts'
+import { relayTransport } from '../../runtimes/shared/relay-transport.ts'
 import { Beacon } from '../../signaling/beacon.ts'
 import { createRendezvous, type Rendezvous, type RendezvousOptions } from '../../signaling/index.ts'
 import { selfSignedCertificate } from '../../signaling/serve-certificate.ts'
@@ -135,6 +138,30 @@ describe('trust and 1 MiB of echo', () => {
       })
     // Nothing went astray for want of a rule.
     for (const one of [a, b]) expect(one.info().drops).not.toHaveProperty('relay-direct')
+  })
+
+  it('works with the global WebSocket, as pages and workers have it', async () => {
+    const rendezvous = await start()
+    const identity = Identity.generate(nodeCrypto)
+    const transport = relayTransport({ url: rendezvous.httpUrl!, identity, clock: systemClock })
+    const { socket, registry } = transport
+    const page = await SharedPilotNode.start({
+      socket,
+      registry,
+      clock: systemClock,
+      machine: {
+        crypto: nodeCrypto,
+        identity,
+        trustStore: new TrustStore(),
+        unixNow,
+        ...transport.machine,
+      },
+    })
+    opened.push(page)
+    const daemon = await node(rendezvous, 'udp')
+    await befriend(page, daemon)
+    await echo(page, daemon, MEBIBYTE)
+    expect(socket.drops).toMatchObject({ 'relay-queue': 0, 'relay-malformed': 0 })
   })
 
   it('pings over two WebSockets', async () => {
