@@ -15,14 +15,18 @@ const INFO_MS = 2000
  * The flags, with a socket in this home where the default one belongs to the daemon of another home. It is
  * remembered in the configuration, so that every later command finds this home's own daemon.
  */
-export async function withFreeSocket(cli: Cli, flags: StartFlags): Promise<StartFlags> {
+export async function withFreeSocket(
+  cli: Cli,
+  flags: StartFlags,
+  usual: string = DEFAULT_SOCKET,
+): Promise<StartFlags> {
   const isNamed =
     flags.socket !== undefined ||
     (cli.io.env.PILOT_SOCKET ?? '') !== '' ||
     textOf(cli.config, 'socket') !== undefined
   if (isNamed || readProcessFile(cli.paths.pid) !== undefined) return flags
   const identity = flags.identity ?? defaultIdentityPath(cli.paths.directory)
-  if (!(await isOfAnother(DEFAULT_SOCKET, identity))) return flags
+  if (!(await isOfAnother(usual, identity))) return flags
   const socket = join(cli.paths.directory, 'pilot.sock')
   try {
     checkSocketPath(socket)
@@ -31,7 +35,7 @@ export async function withFreeSocket(cli: Cli, flags: StartFlags): Promise<Start
   }
   updateConfig(cli.paths.config, { socket })
   cli.note(
-    `${DEFAULT_SOCKET} belongs to another daemon; this one gets ${socket} (kept in ${cli.paths.config})`,
+    `${usual} belongs to another daemon; this one gets ${socket} (kept in ${cli.paths.config})`,
   )
   return { ...flags, socket }
 }

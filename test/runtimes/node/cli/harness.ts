@@ -20,15 +20,26 @@ export class CliHarness {
   stdin: string | undefined
 
   async run(...argv: string[]): Promise<Ran> {
-    let stdout = ''
-    let stderr = ''
+    const written = { stdout: '', stderr: '' }
+    const code = await runPilotctl(argv, this.io(written))
+    const { stdout, stderr } = written
+    let json: Record<string, unknown> = {}
+    if (argv.includes('--json')) {
+      const envelope = JSON.parse((stdout || stderr).trim().split('\n').at(-1)!)
+      json = envelope.status === 'ok' ? envelope.data : envelope
+    }
+    return { code, stdout, stderr, json }
+  }
+
+  /** What is printed is added to `written`. */
+  io(written: { stdout: string; stderr: string } = { stdout: '', stderr: '' }): CliIo {
     const text = this.stdin ?? ''
-    const io: CliIo = {
+    return {
       stdout: (part) => {
-        stdout += part
+        written.stdout += part
       },
       stderr: (part) => {
-        stderr += part
+        written.stderr += part
       },
       stdin: (async function* () {
         yield Buffer.from(text)
@@ -40,13 +51,6 @@ export class CliHarness {
       home: this.home,
       signal: new AbortController().signal,
     }
-    const code = await runPilotctl(argv, io)
-    let json: Record<string, unknown> = {}
-    if (argv.includes('--json')) {
-      const envelope = JSON.parse((stdout || stderr).trim().split('\n').at(-1)!)
-      json = envelope.status === 'ok' ? envelope.data : envelope
-    }
-    return { code, stdout, stderr, json }
   }
 
   dispose(): void {
