@@ -4,13 +4,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { User } from './programs.ts'
+import { RENDEZVOUS, User } from './programs.ts'
 
-const RENDEZVOUS = fileURLToPath(
-  new URL('../../dist/signaling/bin/pilot-rendezvous.js', import.meta.url),
-)
 /** Nothing listens there. */
 const NOWHERE = { registry: '127.0.0.1:9', beacon: '127.0.0.1:9' }
 
