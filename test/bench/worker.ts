@@ -10,6 +10,7 @@ import { createNode } from '../../runtimes/node/index.ts'
 interface Setup {
   readonly registry: string
   readonly beacon: string
+  /** What the server said it is ready with: its port, or for our node its id. */
   readonly port: number
   readonly bytes: number
   readonly rounds: number
@@ -32,13 +33,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 
 async function pilotServer(): Promise<void> {
   const { registry, beacon } = setup
-  const node = await createNode({
-    registry,
-    beacon,
-    listen: '127.0.0.1:0',
-    hostname: 'bench',
-    isPublic: true,
-  })
+  const node = await createNode({ registry, beacon, listen: '127.0.0.1:0', isPublic: true })
   node.listen(7).onconnection = (connection) => {
     connection.onreadable = () => {
       for (let data = connection.read(); data !== undefined; data = connection.read())
@@ -52,13 +47,13 @@ async function pilotServer(): Promise<void> {
       if (connection.ended) connection.close()
     }
   }
-  print({ ready: true })
+  print({ ready: node.nodeId })
 }
 
 async function pilotClient(): Promise<void> {
-  const { registry, beacon, bytes, rounds } = setup
+  const { registry, beacon, port: peer, bytes, rounds } = setup
   const node = await createNode({ registry, beacon, listen: '127.0.0.1:0', isPublic: true })
-  const address = await node.resolve('bench')
+  const address = { network: 0, node: peer }
   const firstContactMs = await timed(async () => {
     const connection = await node.dial({ address, port: 7 })
     await echoOnce(connection, Buffer.from('x'))
