@@ -90,22 +90,32 @@ describe('a node that seals by WebCrypto', () => {
     ['with one of its kind', edge, edge],
     ['with one that seals at once', edge, nodeCrypto],
     ['from one that seals at once', nodeCrypto, edge],
-  ] as const)('carries streams %s, all sealed', async (_name, ours, theirs) => {
-    const server = await createRendezvous({ registryAddress: '127.0.0.1:0', beaconAddress: '127.0.0.1:0' })
-    open.push(server)
-    const wire = { sealed: 0, plain: 0, marks: 0 }
-    const a = await node(server, 'a', ours, wire)
-    const b = await node(server, 'b', theirs, wire)
-    await roundTrip(a, b, 700_000)
-    expect(await a.ping(b.address)).toBeGreaterThan(0)
-    expect(wire.sealed).toBeGreaterThan(1000)
-    expect({ plain: wire.plain, marks: wire.marks }).toEqual({ plain: 0, marks: 0 })
-    expect(a.info().drops.forged ?? 0).toBe(0)
-    expect(b.info().drops.forged ?? 0).toBe(0)
-  }, 30_000)
+  ] as const)(
+    'carries streams %s, all sealed',
+    async (_name, ours, theirs) => {
+      const server = await createRendezvous({
+        registryAddress: '127.0.0.1:0',
+        beaconAddress: '127.0.0.1:0',
+      })
+      open.push(server)
+      const wire = { sealed: 0, plain: 0, marks: 0 }
+      const a = await node(server, 'a', ours, wire)
+      const b = await node(server, 'b', theirs, wire)
+      await roundTrip(a, b, 700_000)
+      expect(await a.ping(b.address)).toBeGreaterThan(0)
+      expect(wire.sealed).toBeGreaterThan(1000)
+      expect({ plain: wire.plain, marks: wire.marks }).toEqual({ plain: 0, marks: 0 })
+      expect(a.info().drops.forged ?? 0).toBe(0)
+      expect(b.info().drops.forged ?? 0).toBe(0)
+    },
+    30_000,
+  )
 
   it('loses nothing on a link that drops, and never sends a copy in the clear', async () => {
-    const server = await createRendezvous({ registryAddress: '127.0.0.1:0', beaconAddress: '127.0.0.1:0' })
+    const server = await createRendezvous({
+      registryAddress: '127.0.0.1:0',
+      beaconAddress: '127.0.0.1:0',
+    })
     open.push(server)
     const wire = { sealed: 0, plain: 0, marks: 0 }
     const a = await node(server, 'a', edge, wire, 13)
