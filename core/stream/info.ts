@@ -23,8 +23,10 @@ export interface ConnectionStreamInfo {
   readonly inFlight: number
   readonly srttMs: number
   readonly rttvarMs: number
+  /** Segments sent and not acknowledged; segments held out of order. */
   readonly unackedSegments: number
   readonly outOfOrderSegments: number
+  /** Bytes the peer, and we, have room for. */
   readonly peerWindowBytes: number
   readonly windowBytes: number
   readonly inRecovery: boolean

@@ -3,6 +3,7 @@
  * `PilotNode`; the daemon, the services and the command line are built on nothing else.
  */
 import type { PilotError } from '../../core/errors.ts'
+import type { ConnectionStats, ConnectionStreamInfo } from '../../core/stream/info.ts'
 import type { Address, SocketAddress } from '../../core/wire/address.ts'
 import type { SocketEvent } from './transport.ts'
 
@@ -233,32 +234,10 @@ export interface PeerInfo {
   readonly rttMs: number | undefined
 }
 
-export interface ConnectionInfo {
+export interface ConnectionInfo extends ConnectionStreamInfo, ConnectionStats {
   readonly id: number
   readonly localPort: number
   readonly remoteAddress: Address
   readonly remotePort: number
   readonly state: string
-  /** Bytes. */
-  readonly cwnd: number
-  readonly ssthresh: number
-  readonly inFlight: number
-  readonly srttMs: number
-  readonly rttvarMs: number
-  /** Segments sent and not acknowledged; segments held out of order. */
-  readonly unackedSegments: number
-  readonly outOfOrderSegments: number
-  /** Bytes the peer, and we, have room for. */
-  readonly peerWindowBytes: number
-  readonly windowBytes: number
-  readonly inRecovery: boolean
-  readonly bytesSent: number
-  readonly bytesReceived: number
-  readonly segmentsSent: number
-  readonly segmentsReceived: number
-  readonly retransmits: number
-  readonly fastRetransmits: number
-  readonly sacksReceived: number
-  readonly sacksSent: number
-  readonly duplicateAcks: number
 }

@@ -23,10 +23,12 @@ export interface PageServer {
   close(): Promise<void>
 }
 
-/** Serves an empty page in which `pilot` is the browser entry. */
-export async function servePage(): Promise<PageServer> {
+/** Serves an empty page that runs this entry; default: the one in which `tab` is what the tests call. */
+export async function servePage(
+  entry: URL = new URL('page/entry.ts', import.meta.url),
+): Promise<PageServer> {
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('page/entry.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(entry)],
     bundle: true,
     write: false,
     format: 'esm',
