@@ -55,6 +55,7 @@ export class Scheduler {
       peer.ready.push(stream)
     }
     if (peer.ready.length > 0) this.queuePeer(peer)
+    if (connection.state === 'TIME_WAIT') this.#uncount(stream)
     if (connection.state === 'CLOSED' && !connection.wantsTransmit) this.#removeStream(stream)
     else this.#timers.set(stream, connection.pollTimeout())
     if (hasNews) this.#notify(stream)
@@ -139,7 +140,12 @@ export class Scheduler {
     stream.peer.streams.delete(stream.key)
     this.#streams--
     this.#timers.delete(stream)
-    if (stream.isInbound) this.#ports.countConnection(stream.connection.local.port, -1)
+    this.#uncount(stream)
+  }
+
+  #uncount(stream: Stream): void {
+    if (stream.isCounted) this.#ports.countConnection(stream.connection.local.port, -1)
+    stream.isCounted = false
   }
 
   #notify(stream: Stream): void {

@@ -24,6 +24,8 @@ export class Stream implements Timed {
   readonly owner: 'application' | 'trust-inbound' | 'trust-outbound'
   /** True for a stream the peer opened. */
   readonly isInbound: boolean
+  /** Counts toward the limit of its port: inbound, and not in TIME_WAIT yet. */
+  isCounted: boolean
   heapAt: Instant = Number.POSITIVE_INFINITY
   heapIndex = -1
   /** Waits in the peer's queue of streams with something to send. */
@@ -53,6 +55,7 @@ export class Stream implements Timed {
     this.key = streamKey(connection.local.port, connection.remote.port)
     this.owner = owner
     this.isInbound = isInbound
+    this.isCounted = isInbound
   }
 }
 
