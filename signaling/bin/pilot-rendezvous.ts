@@ -40,48 +40,45 @@ interface Flags {
 function command(version: string): Command {
   return new Command(PROGRAM)
     .description(
-      'Rendezvous server of a Pilot network: the registry (TCP), the beacon (UDP) and a status page (HTTP).',
+      'Where the nodes of a Pilot network find each other: the registry (TCP), the\nbeacon (UDP), and on request a status page and WebSockets (HTTP).',
     )
-    .option('--registry-addr <host:port>', 'registry listen address', ':9000')
-    .option('--beacon-addr <host:port>', 'beacon listen address', ':9001')
+    .usage('[flags]')
+    .configureHelp({ helpWidth: 80, optionDescription })
+    .optionsGroup('Places:')
+    .option('--registry-addr <host:port>', 'registry, TCP', ':9000')
+    .option('--beacon-addr <host:port>', 'beacon, UDP', ':9001')
     .option(
       '--http <host:port>',
-      'serve the status page, /api/stats, /healthz, /metrics and WebSockets for nodes without UDP here',
+      'status page, /api/stats, /healthz, /metrics, and WebSockets for nodes without UDP',
     )
-    .option(
-      '--origins <list>',
-      'origins of pages that may open WebSockets, comma between; default: any',
-    )
-    .option(
-      '--trusted-proxies <list>',
-      'addresses and blocks of reverse proxies whose X-Forwarded-For is believed, comma between',
-    )
-    .option(
-      '--store <file>',
-      'SQLite file that keeps the state; "" or ":memory:" keeps nothing',
-      DEFAULT_STORE,
-    )
-    .option(
-      '--tls',
-      'speak TLS on the registry port; without a certificate one is made at each start',
-    )
+    .option('--store <file>', 'SQLite file of the state; :memory: keeps nothing', DEFAULT_STORE)
+    .optionsGroup('Registry over TLS:')
+    .option('--tls', 'speak TLS; without a certificate one is made at each start')
     .option('--tls-cert <file>', 'certificate chain, PEM')
     .option('--tls-key <file>', 'private key, PEM')
+    .optionsGroup('Who may what:')
     .addOption(
       new Option('--registrations-per-minute <n>', 'new registrations per source IP')
         .argParser(parsePositive)
         .default(10),
     )
-    .option('--owner-recovery', 'let a new key with the owner text of an offline node take its id')
+    .option('--owner-recovery', 'a new key with the owner text of an offline node takes its id')
+    .option('--trust-local-beacons', 'beacons on loopback and private addresses may announce any')
+    .option('--origins <list>', 'pages that may open WebSockets, comma between (default: any)')
     .option(
-      '--trust-local-beacons',
-      'let beacons on loopback and private addresses announce any endpoint',
+      '--trusted-proxies <list>',
+      'addresses and blocks of reverse proxies whose X-Forwarded-For is believed',
     )
-    .option('--standby <host:port>', 'not supported: replication is not part of this server')
-    .option('--config <file>', 'JSON file with flags as members; flags given here win')
+    .optionsGroup('Program:')
+    .option('--config <file>', 'JSON file with flags as members')
     .addOption(new Option('--log-level <level>', 'least level').choices(LOG_LEVELS).default('info'))
-    .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
-    .version(version)
+    .addOption(
+      new Option('--log-format <format>', 'text or json').choices(['text', 'json']).default('text'),
+    )
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this')
+    .optionsGroup('Not supported:')
+    .option('--standby <host:port>', 'replication: a server started with it says so and ends')
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({
@@ -91,13 +88,27 @@ function command(version: string): Command {
     .addHelpText(
       'after',
       `
-Flags take one dash or two, and "-flag value" or "-flag=value".
+Flags take one dash or two, and "-flag value" or "-flag=value". Members of the
+-config file are flag names (with - or _); flags given here win over them.
 
 Examples:
+  ${PROGRAM}
   ${PROGRAM} -http 127.0.0.1:8080
-  ${PROGRAM} -registry-addr 127.0.0.1:9000 -beacon-addr 127.0.0.1:9001 -store :memory:
-  ${PROGRAM} -tls -tls-cert cert.pem -tls-key key.pem`,
+  ${PROGRAM} -registry-addr :7000 -beacon-addr :7001 -store :memory:
+  ${PROGRAM} -tls -tls-cert cert.pem -tls-key key.pem
+
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 bad flag.`,
     )
+}
+
+/** Choices stand in the descriptions where they matter. */
+function optionDescription({ description, defaultValue, argChoices }: Option): string {
+  const choices = argChoices?.join(', ')
+  const text =
+    choices === undefined || description === 'text or json'
+      ? description
+      : `${description}: ${choices}`
+  return defaultValue === undefined ? text : `${text} (default: ${defaultValue})`
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -316,7 +327,11 @@ function tlsOf({ tls, tlsCert, tlsKey }: Flags): TlsKeyPair | undefined {
 }
 
 function fail(error: unknown, exitCode: number): number {
-  const text = error instanceof Error ? error.message : String(error)
+  const advice =
+    error instanceof PilotError && error.code === 'ERR_STORE_IO'
+      ? '; name another file with -store, or none with -store :memory:'
+      : ''
+  const text = `${error instanceof Error ? error.message : String(error)}${advice}`
   process.stderr.write(`${PROGRAM}: ${oneLine(text)}`)
   if (!(error instanceof PilotError) && error instanceof Error && process.env.PILOT_DEBUG)
     process.stderr.write(`${error.stack}\n`)
