@@ -244,6 +244,8 @@ export class Cli {
     error: unknown,
   ): CliError {
     if (error instanceof CliError) return error
+    if (error instanceof PilotError && error.code === 'ERR_DAEMON_UNAVAILABLE')
+      return requestFailure('connect', error)
     const [why, hint] = this.explainDial(target, facts, port, error)
     const isLate = isAborted(error) && !isHopeless(facts)
     return new CliError(

@@ -17,6 +17,7 @@ function adviceOf({ code, message }: PilotError, config: DaemonConfig): string {
         return `is a rendezvous with -http running at ${config.rendezvousUrl}? proxies are taken from HTTPS_PROXY and HTTP_PROXY`
       return `is a rendezvous running at ${config.registry}? start one with: pilot-rendezvous, or name another with --registry`
     case 'ERR_REGISTRY':
+      if (message.includes('no valid answer')) return 'something else than a registry listens there'
       return 'the registry refused this node; check --owner and the identity'
     case 'ERR_ADDRESS_IN_USE':
       if (!message.includes(config.socket))
