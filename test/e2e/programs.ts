@@ -175,7 +175,9 @@ export function finished(child: ChildProcess, isJson = false): Promise<Ran> {
   })
 }
 
+/** Empty when nothing was printed, as by a `subscribe` that heard nothing. */
 function envelopeOf(text: string): Record<string, unknown> {
+  if (text.trim() === '') return {}
   const envelope = JSON.parse(text.trim().split('\n').at(-1) ?? '')
   return envelope.status === 'ok' ? envelope.data : envelope
 }

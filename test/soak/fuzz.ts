@@ -29,7 +29,7 @@ if (!(minutes > 0) || !Number.isInteger(seed)) {
 const WARM_UP = 0.25
 const GROWTH_MAX = 1.3
 /** Below this it is no growth, but what a heap has between two collections in a short run. */
-const GROWTH_FREE_MB = 15
+const GROWTH_FREE_MB = 25
 const QUIET_MS = 3000
 const DESCRIPTORS_FREE = 8
 
