@@ -331,7 +331,7 @@ describe('a peer that is not there', () => {
         await user.ctl(...argv, 'nobody', '--json'),
         'not_found',
         'cannot find "nobody" — no node of this hostname is registered',
-        'over there: pilotctl set-hostname nobody',
+        'over there: pilotctl daemon start --hostname nobody',
       )
     expect((await user.ctl('send-file', 'nobody', PILOTCTL, '--json')).json).toMatchObject({
       code: 'invalid_argument', // as the reference
@@ -364,7 +364,7 @@ describe('a peer that is not there', () => {
           await user.ctl(...argv, '--json'),
           'invalid_argument',
           `${target} is this node itself`,
-          'PILOT_SOCKET',
+          'name another node',
         )
   })
 

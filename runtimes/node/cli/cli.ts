@@ -11,6 +11,7 @@ import { Deadline } from './deadline.ts'
 import { CliError, messageOf, notRunning, plainReason, requestFailure } from './failure.ts'
 import { isHopeless, type NodeFacts, nodeFacts } from './node-facts.ts'
 import { DEFAULT_REGISTRY, DEFAULT_SOCKET, type PilotPaths, pilotPaths } from './paths.ts'
+import { readProcessFile } from './process-file.ts'
 import { printable } from './table.ts'
 import { parseNodeId } from './values.ts'
 
@@ -195,7 +196,9 @@ export class Cli {
       throw new CliError(
         'invalid_argument',
         `${target.typed} is this node itself (node ${node})`,
-        `commands go to the daemon on ${this.socketPath}; set PILOT_SOCKET to use another`,
+        readProcessFile(this.paths.pid) === undefined
+          ? `the daemon on ${this.socketPath} answers; for one of your own: pilotctl daemon start`
+          : 'name another node; those trusted are listed by: pilotctl trust',
       )
     if (facts.isRegistered === false)
       throw new CliError(
@@ -295,7 +298,7 @@ export class Cli {
     return new CliError(
       'not_found',
       `cannot find "${typed}" — no node of this hostname is registered`,
-      `over there: pilotctl set-hostname ${typed}`,
+      `is its daemon running with that name? over there: pilotctl daemon start --hostname ${typed}`,
       { cause: error },
     )
   }

@@ -350,7 +350,7 @@ export class FakeNode implements PilotNode {
       localPort: 1,
       remoteAddress: this.address,
       remotePort: 2,
-      state: 'TIME_WAIT',
+      state: 'ESTABLISHED',
       cwnd: 40960,
       ssthresh: 4,
       inFlight: 0,

@@ -22,7 +22,7 @@ export function addInfoCommands(program: Command, cli: Cli): void {
       cli.result(info, [
         'Pilot Protocol Daemon',
         ...formatFields(infoFields(info), '  '),
-        ...(connections.length === 0 ? [] : ['', ...connectionLines(connections)]),
+        ...(connections.some(isOpen) ? ['', ...connectionLines(connections)] : []),
       ])
     })
 
@@ -77,7 +77,7 @@ export function addInfoCommands(program: Command, cli: Cli): void {
       const connections = listOf(info, 'conn_list')
       cli.result(
         { connections, total: connections.length },
-        connections.length === 0
+        !connections.some(isOpen)
           ? [
               'no active connections',
               '  connect to a peer: pilotctl connect <address|hostname> --message "hello"',
@@ -204,7 +204,13 @@ function peerLines(peers: readonly DaemonReply[], search: string): string[] {
   )
 }
 
-function connectionLines(connections: readonly DaemonReply[]): string[] {
+/** Streams that are over are remembered for a while; people need not see them. */
+function isOpen({ state }: DaemonReply): boolean {
+  return state !== 'TIME_WAIT'
+}
+
+function connectionLines(all: readonly DaemonReply[]): string[] {
+  const connections = all.filter(isOpen)
   const size = (one: DaemonReply, key: string): string => formatBytes(numberOf(one, key))
   const count = (one: DaemonReply, key: string): string => `${numberOf(one, key)}`
   const shown = connections.slice(0, SHOWN_MAX)

@@ -44,7 +44,7 @@ describe('this node as target', () => {
       json: {
         code: 'invalid_argument',
         message: `${argv[1]} is this node itself (node 1)`,
-        hint: `commands go to the daemon on ${cli.socket}; set PILOT_SOCKET to use another`,
+        hint: `the daemon on ${cli.socket} answers; for one of your own: pilotctl daemon start`,
       },
     })
   })
