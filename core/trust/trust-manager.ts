@@ -19,9 +19,11 @@ import type { PendingRecord, TrustedRecord, TrustStore } from './trust-store.ts'
 /** Clock skew allowed (spec/03 §D.2). */
 const AGE_MAX_SECONDS = 300
 const FUTURE_MAX_SECONDS = 30
+/** A reject may concern the request before: an accept counts so long after ours, whatever came between. */
+const ACCEPT_SECONDS = 60
 /** How far our own timestamps may run ahead of the clock. */
 const AHEAD_MAX_SECONDS = 15
-/** A request travels two ways, stream and registry: the copy that comes so much later says nothing new. */
+/** Requests and rejects travel two ways, stream and registry: the copy that comes within this says nothing new. */
 const COPY_SECONDS = 60
 /** Newest messages remembered, per peer and type; likewise the other memories of peers. */
 const SEEN_MAX = 8192
@@ -62,12 +64,11 @@ export interface TrustManagerOptions {
 export class TrustManager {
   readonly store: TrustStore
   readonly #options: TrustManagerOptions
-  readonly #seen = new Map<
-    string,
-    Pick<HandshakeMessage, 'timestamp' | 'justification' | 'reason'>
-  >()
-  /** The last request of a peer, until its copy has come the other way. */
-  readonly #asked = new Map<number, Asked>()
+  readonly #seen = new Map<string, Seen>()
+  /** The last request and the last reject of each peer, until its copy has come the other way. */
+  readonly #arrived = new Map<string, Arrival>()
+  /** When we last asked a peer, until there is trust or an end of it; Unix seconds. */
+  readonly #requested = new Map<number, number>()
   /** Timestamp of the last message, by peer. */
   readonly #stamped = new Map<number, number>()
   #events: TrustEvent[] = []
@@ -97,6 +98,7 @@ export class TrustManager {
     this.#send(peerId, 'handshake_request', justification, unixSeconds)
     if (this.isTrusted(peerId)) return 'already_trusted'
     this.store.addOutgoing({ nodeId: peerId, sentAt: unixSeconds })
+    remember(this.#requested, peerId, unixSeconds)
     this.#events.push({ type: 'changed' })
     return 'sent'
   }
@@ -143,7 +145,8 @@ export class TrustManager {
     if (!verifyHandshakeMessage(crypto, message, nodeId, peerKey)) return 'invalid'
     const seenKey = `${peerId}:${message.type}`
     if (isOld(message, this.#seen.get(seenKey))) return 'ignored'
-    remember(this.#seen, seenKey, message)
+    const { timestamp, justification } = message
+    remember(this.#seen, seenKey, { timestamp, justification })
     const key = toBase64(peerKey)
     switch (message.type) {
       case 'handshake_request':
@@ -151,7 +154,7 @@ export class TrustManager {
       case 'handshake_accept':
         return this.#handleAccept(peerId, key, unixSeconds)
       case 'handshake_reject':
-        return this.#handleReject(peerId, message.reason)
+        return this.#handleReject(peerId, message.reason, true, unixSeconds)
       case 'handshake_revoke':
         return this.#handleRevoke(peerId)
     }
@@ -166,7 +169,7 @@ export class TrustManager {
   /** An answer the registry relayed; only counts while we asked (spec/03 §D.8). */
   handlePolledResponse(peerId: number, accept: boolean, unixSeconds: number): void {
     if (accept) this.#handleAccept(peerId, '', unixSeconds)
-    else this.#handleReject(peerId, '')
+    else this.#handleReject(peerId, '', false, unixSeconds)
   }
 
   /** The registered key of a peer that was trusted without one: pinned from now on. */
@@ -183,7 +186,8 @@ export class TrustManager {
 
   #handleRequest(peerId: number, key: string, text: string, unixSeconds: number): HandshakeVerdict {
     const justification = cleanText(text)
-    const isCopy = this.#isCopy(peerId, { isDirect: key !== '', justification, at: unixSeconds })
+    const arrival = { isDirect: key !== '', text: justification, at: unixSeconds }
+    const isCopy = this.#isCopy(`${peerId}:request`, arrival)
     const trusted = this.store.getTrusted(peerId)
     if (trusted !== undefined) {
       // It forgot, or never heard: say it again on both ways.
@@ -218,25 +222,35 @@ export class TrustManager {
     return 'applied'
   }
 
-  #isCopy(peerId: number, asked: Asked): boolean {
-    const last = this.#asked.get(peerId)
+  #isCopy(key: string, arrival: Arrival): boolean {
+    const last = this.#arrived.get(key)
     const isCopy =
       last !== undefined &&
-      last.isDirect !== asked.isDirect &&
-      last.justification === asked.justification &&
-      asked.at - last.at < COPY_SECONDS
-    if (isCopy) this.#asked.delete(peerId)
-    else remember(this.#asked, peerId, asked)
+      last.isDirect !== arrival.isDirect &&
+      last.text === arrival.text &&
+      arrival.at - last.at < COPY_SECONDS
+    if (isCopy) this.#arrived.delete(key)
+    else remember(this.#arrived, key, arrival)
     return isCopy
   }
 
   #handleAccept(peerId: number, key: string, unixSeconds: number): HandshakeVerdict {
-    if (!this.store.hasOutgoing(peerId)) return 'ignored'
+    const requestedAt = this.#requested.get(peerId) ?? Number.NEGATIVE_INFINITY
+    const isRecent = unixSeconds - requestedAt < ACCEPT_SECONDS
+    if (!this.store.hasOutgoing(peerId) && !isRecent) return 'ignored'
     this.#establish(peerId, key, true, unixSeconds)
     return 'applied'
   }
 
-  #handleReject(peerId: number, reason: string): HandshakeVerdict {
+  #handleReject(
+    peerId: number,
+    reason: string,
+    isDirect: boolean,
+    unixSeconds: number,
+  ): HandshakeVerdict {
+    // Only the direct one tells a reason. A late copy must not end what we have asked since.
+    const arrival = { isDirect, text: '', at: unixSeconds }
+    if (this.#isCopy(`${peerId}:reject`, arrival)) return 'ignored'
     if (!this.store.removeOutgoing(peerId)) return 'ignored'
     this.#events.push({ type: 'changed' }, { type: 'rejected', peerId, reason: cleanText(reason) })
     return 'applied'
@@ -264,6 +278,7 @@ export class TrustManager {
       network: 0,
     }
     this.store.trust(record)
+    this.#requested.delete(peerId)
     this.#events.push(
       { type: 'changed' },
       { type: 'report', peerId },
@@ -298,21 +313,23 @@ export class TrustManager {
   }
 }
 
-interface Asked {
+type Seen = Pick<HandshakeMessage, 'timestamp' | 'justification'>
+
+interface Arrival {
   readonly isDirect: boolean
-  readonly justification: string
+  readonly text: string
   /** Unix seconds. */
   readonly at: number
 }
 
-/** Earlier than the newest seen, or the same again: references count whole seconds only. */
-function isOld(
-  message: HandshakeMessage,
-  newest: Pick<HandshakeMessage, 'timestamp' | 'justification' | 'reason'> | undefined,
-): boolean {
+/**
+ * Earlier than the newest of its type, or the same request again. References count whole seconds, so two of
+ * one second both count: whatever comes is from the peer itself, and the others change nothing by repetition.
+ */
+function isOld(message: HandshakeMessage, newest: Seen | undefined): boolean {
   if (newest === undefined || message.timestamp > newest.timestamp) return false
   if (message.timestamp < newest.timestamp) return true
-  return message.justification === newest.justification && message.reason === newest.reason
+  return message.type === 'handshake_request' && message.justification === newest.justification
 }
 
 /** Puts the entry last and drops the oldest above the cap. */

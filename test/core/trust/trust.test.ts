@@ -234,6 +234,59 @@ describe('what a message may do', () => {
     expect(third.store.pending()).toHaveLength(1)
   })
 
+  it('a reject ends one request: its late copy leaves the next one standing', () => {
+    const reject = (manager: TrustManager, at: number) =>
+      manager.handleMessage(message('handshake_reject', { at }), 1, alice.publicKey, at)
+    const first = bob()
+    first.request(1, '', NOW)
+    reject(first, NOW)
+    expect(first.store.hasOutgoing(1)).toBe(false)
+    first.request(1, 'please', NOW + 5)
+    first.handlePolledResponse(1, false, NOW + 9)
+    expect(first.store.hasOutgoing(1)).toBe(true)
+    first.handlePolledResponse(1, false, NOW + 15) // the copy has been: this one is new
+    expect(first.store.hasOutgoing(1)).toBe(false)
+
+    const second = bob()
+    second.request(1, '', NOW)
+    second.handlePolledResponse(1, false, NOW)
+    second.request(1, '', NOW + 1)
+    reject(second, NOW + 2)
+    expect(second.store.hasOutgoing(1)).toBe(true)
+    expect(second.isTrusted(1)).toBe(false)
+    second.handlePolledResponse(1, true, NOW + 3)
+    expect(second.isTrusted(1)).toBe(true)
+  })
+
+  it('an accept counts though a reject of an earlier request came between, for a minute', () => {
+    const manager = bob()
+    const receive = (type: HandshakeType, at: number) =>
+      manager.handleMessage(message(type, { at }), 1, alice.publicKey, at)
+    manager.request(1, '', NOW)
+    receive('handshake_reject', NOW + 1)
+    expect(receive('handshake_accept', NOW + 59)).toBe('applied')
+    manager.revoke(1, NOW + 59)
+    expect(receive('handshake_accept', NOW + 59)).toBe('ignored')
+    manager.request(1, '', NOW + 60)
+    receive('handshake_reject', NOW + 61)
+    expect(receive('handshake_accept', NOW + 120)).toBe('ignored')
+    expect(manager.isTrusted(1)).toBe(false)
+  })
+
+  it('the end of trust counts, also twice in one second', () => {
+    const manager = bob()
+    for (let i = 0; i < 2; i++) {
+      manager.request(1, '', NOW)
+      for (const [type, isTrusted] of [
+        ['handshake_accept', true],
+        ['handshake_revoke', false],
+      ] as const) {
+        expect(manager.handleMessage(message(type), 1, alice.publicKey, NOW)).toBe('applied')
+        expect(manager.isTrusted(1)).toBe(isTrusted)
+      }
+    }
+  })
+
   it('two requests of one second with different reasons both count', () => {
     const manager = bob()
     for (const text of ['one', 'two']) {
