@@ -135,6 +135,15 @@ export class HandshakeInbox {
     this.#drop(target, inbox)
   }
 
+  /** What `from` left for `target` no longer holds. */
+  withdraw(target: number, from: number): void {
+    const inbox = this.#inboxes.get(target)
+    if (inbox === undefined) return
+    if (inbox.requests.delete(from)) this.#store.deleteRequest(target, from)
+    if (inbox.responses.delete(from)) this.#store.deleteResponse(target, from)
+    this.#drop(target, inbox)
+  }
+
   /** Forgets what is older than 7 days. */
   sweep(unixSeconds: number): void {
     const before = unixSeconds - HANDSHAKE_LIFETIME_SECONDS

@@ -22,7 +22,10 @@ const reportTrust: Operation = (desk, request) => {
   return { type: 'report_trust_ok' }
 }
 
-/** The caller's consent goes in any case, so that the peer cannot make the pair anew and resolve. */
+/**
+ * The caller's consent goes in any case, so that the peer cannot make the pair anew and resolve. So does what
+ * it left in the peer's inbox before: polled later it would look like asking anew.
+ */
 const revokeTrust: Operation = (desk, request) => {
   const nodeId = nodeIdField(request.message, 'node_id')
   const peerId = nodeIdField(request.message, 'peer_id')
@@ -32,6 +35,7 @@ const revokeTrust: Operation = (desk, request) => {
   if (peer !== undefined && desk.mayResolve(nodeId, peer))
     desk.farewells.add(nodeId, peerId, request.now.at)
   desk.trust.removeConsent(nodeId, peerId)
+  desk.inbox.withdraw(peerId, nodeId)
   if (!desk.trust.removePair(nodeId, peerId))
     return refuse(`no trust pair between ${nodeId} and ${peerId}`)
   return { type: 'revoke_trust_ok' }

@@ -155,6 +155,21 @@ describe('inboxes', () => {
     })
   })
 
+  it('lose what one left who then ended trust, and keep what the other left', () => {
+    const { a, b } = pair()
+    a.toward('request_handshake', b, { justification: 'old' })
+    b.toward('request_handshake', a, { justification: 'new' })
+    b.toward('respond_handshake', a, { accept: true })
+    a.toward('revoke_trust', b)
+    expect(b.poll()).toMatchObject({ requests: [], responses: [] })
+    expect(a.poll()).toMatchObject({
+      requests: [{ from_node_id: b.id }],
+      responses: [{ from_node_id: b.id }],
+    })
+    a.toward('request_handshake', b, { justification: 'again' })
+    expect(b.poll().requests).toMatchObject([{ justification: 'again' }])
+  })
+
   it('hold 100 requests', () => {
     const bench = new RegistryBench({ limits: { registrationsPerMinute: 1000 } })
     const target = bench.node('target')
