@@ -48,6 +48,7 @@ async function start(generation: Generation, isPublic: boolean): Promise<Pair> {
     name: 'theirs',
     hostname: 'theirs',
     kind: generation,
+    drivenBy: generation,
     ...referencePrograms(reference.folder),
     home,
     registry: `127.0.0.1:${rendezvous.registryEndpoint.port}`,

@@ -77,7 +77,8 @@ async function refusals(node: LiveNode): Promise<undefined> {
   for (const [args, code] of [
     [['find', 'nobody-here'], 'not_found'],
     [['ping', 'nobody-here'], 'not_found'],
-    [['untrust', '4000000'], 'connection_failed'],
+    // Ours looks first and says which it is.
+    [['untrust', '4000000'], node.drivenBy === 'ours' ? 'not_found' : 'connection_failed'],
     [['send-file', node.hostname, '/no/such/file'], 'not_found'],
   ] as const) {
     const { code: exit, stdout, stderr } = await node.run(args)

@@ -23,6 +23,7 @@ export interface LiveNodeOptions {
   readonly kind: Kind
   readonly daemon: Program
   /** Whose command line drives it. */
+  readonly drivenBy: Kind
   readonly pilotctl: Program
   readonly home: string
   readonly registry: string
@@ -39,6 +40,7 @@ export class LiveNode {
   readonly name: string
   readonly hostname: string
   readonly kind: Kind
+  readonly drivenBy: Kind
   readonly home: string
   readonly isPublic: boolean
   readonly logFile: string
@@ -53,6 +55,7 @@ export class LiveNode {
     this.name = options.name
     this.hostname = options.hostname
     this.kind = options.kind
+    this.drivenBy = options.drivenBy
     this.home = options.home
     this.isPublic = options.isPublic
     mkdirSync(join(this.home, '.pilot'), { recursive: true, mode: 0o700 })

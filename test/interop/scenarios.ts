@@ -135,6 +135,7 @@ async function withNodes(
       hostname: `node-${letter.toLowerCase()}`,
       kind,
       daemon: available[kind]!.daemon,
+      drivenBy: pilotctl ?? kind,
       pilotctl: available[pilotctl ?? kind]!.pilotctl,
       home: join(folder, letter),
       registry: rendezvous.registry,
