@@ -79,12 +79,14 @@ export class PeerFinder {
   }
 
   handleUnresolved(peerId: number, cause: PilotError, now: Instant): void {
-    const { peers, scheduler } = this.#parts
+    const { peers, scheduler, trust } = this.#parts
     const peer = peers.get(peerId)
     if (peer === undefined) return
     peer.resolveInquiry = { name: 'failed', at: now }
     peer.paths.handleResolved([], now)
     if (!this.#isReachable(peer)) {
+      // Port 444 is open to whoever can prove its key, so a trust message may still find its way by relay.
+      trust.handleUnresolved(peerId)
       const code =
         cause.code === 'ERR_REGISTRY' ? 'ERR_PEER_UNRESOLVED' : 'ERR_REGISTRY_UNAVAILABLE'
       const message = `resolve node ${peerId}: ${cause.message}`
@@ -147,7 +149,6 @@ export class PeerFinder {
 
   #giveUp(peer: Peer, error: PilotError, now: Instant): void {
     const { context, beacon, prober, scheduler } = this.#parts
-    // Port 444 is open to whoever can prove its key, so a trust message may still find its way by relay.
     const relayed = beacon === undefined ? undefined : 'trust-outbound'
     for (const stream of [...peer.streams.values()])
       if (stream.connection.state === 'SYN_SENT' && stream.owner !== relayed) {

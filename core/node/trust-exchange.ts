@@ -156,6 +156,17 @@ export class TrustExchange {
     this.#relay(token, delivery)
   }
 
+  /** The registry would not say where the peer is: requests go through it at once, beside the stream. */
+  handleUnresolved(peerId: number): void {
+    for (const [token, delivery] of this.#deliveries)
+      if (
+        delivery.peerId === peerId &&
+        delivery.kind === 'handshake_request' &&
+        !delivery.isRelayed
+      )
+        this.#relay(token, delivery)
+  }
+
   handleRegistryOutcome(token: number, error: PilotError | undefined): void {
     const accepted = this.#accepting.get(token)
     this.#accepting.delete(token)
