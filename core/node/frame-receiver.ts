@@ -126,7 +126,7 @@ export class FrameReceiver {
     if (reader.read(opened) !== undefined) return context.drop('malformed')
     if (reader.sourceNode !== sender && !isOldKeepalive(reader))
       return context.drop('source-mismatch')
-    this.#handlePacket(peer, via, now)
+    this.#handlePacket(peer, frame.length, via, now)
   }
 
   /** Only from nodes that are configured to be talked to in the clear. */
@@ -147,13 +147,14 @@ export class FrameReceiver {
     if (!this.#isAcceptable(sender, relaySender)) return
     const peer = peers.admit(sender, now)
     if (peer === undefined) return context.drop('peer-table')
-    this.#handlePacket(peer, via, now)
+    this.#handlePacket(peer, frame.length, via, now)
   }
 
   /** `#reader` holds a packet of the peer that counts as authentic. */
-  #handlePacket(peer: Peer, via: ArrivalPath, now: Instant): void {
+  #handlePacket(peer: Peer, frameBytes: number, via: ArrivalPath, now: Instant): void {
     const { packets, prober, scheduler } = this.#parts
     const before = peer.paths.kind
+    peer.bytesReceived += frameBytes
     peer.heardAt = now
     peer.nudges = 0
     peer.paths.handleAuthenticated(via, now)

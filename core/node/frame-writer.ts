@@ -85,9 +85,11 @@ export class FrameWriter {
       const { peer: other, frame, job } = this.#copy
       this.#copy = undefined
       const sent = withSeal(this.writeFrameVia(other.id, 'relay', frame, buffer), job)
-      if (sent !== undefined) return sent
+      if (sent !== undefined) return counted(sent, other)
     }
-    return this.#writeKeyExchange(peer, buffer, now) ?? this.#writePacket(peer, buffer, now, polled)
+    const sent =
+      this.#writeKeyExchange(peer, buffer, now) ?? this.#writePacket(peer, buffer, now, polled)
+    return counted(sent, peer)
   }
 
   get hasCopy(): boolean {
@@ -204,6 +206,11 @@ export class FrameWriter {
     transmit.seal = undefined
     return transmit
   }
+}
+
+function counted(transmit: Transmit | undefined, peer: Peer): Transmit | undefined {
+  if (transmit !== undefined) peer.bytesSent += transmit.end - transmit.start
+  return transmit
 }
 
 /** Packets always stand at the same place, so that is where sealing begins. */

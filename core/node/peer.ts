@@ -72,6 +72,9 @@ export class Peer implements Timed {
   heardAt: Instant = Number.NEGATIVE_INFINITY
   lastUseAt: Instant
   rttMs: number | undefined
+  /** Of tunnel datagrams to this peer, and of frames of it that were authenticated. */
+  bytesSent = 0
+  bytesReceived = 0
   readonly #outbox: OutboxPacket[] = []
   readonly #probes = new Map<number, Probe>()
   #nextProbeSeq = 1

@@ -232,6 +232,9 @@ export interface PeerInfo {
   readonly directReason: string
   /** Tunnel round trip of the last probe in ms, if known. */
   readonly rttMs: number | undefined
+  /** Of tunnel datagrams, since the peer was last met. What arrived counts once it is authenticated. */
+  readonly bytesSent: number
+  readonly bytesReceived: number
 }
 
 export interface ConnectionInfo extends ConnectionStreamInfo, ConnectionStats {

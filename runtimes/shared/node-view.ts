@@ -65,6 +65,8 @@ export function peerInfos(
       transport: transportOf(peer),
       directReason: directReason(peer.id),
       rttMs: peer.rttMs,
+      bytesSent: peer.bytesSent,
+      bytesReceived: peer.bytesReceived,
     }))
     .sort((a, b) => a.nodeId - b.nodeId)
 }

@@ -98,6 +98,20 @@ describe('two public nodes', () => {
     expect(expectEcho(world, a, b.machine.nodeId, 100, 5000)).toBeLessThanOrEqual(170)
   })
 
+  it('count the bytes of their tunnel', () => {
+    const { world, a, b } = story(1, { latencyMs: 20 })
+    expectEcho(world, a, b.machine.nodeId, 20_000, 5000)
+    world.runUntilTrue(() => false, world.now + 100) // what is on the way arrives
+    const ofB = a.machine.peers.get(b.machine.nodeId)!
+    const ofA = b.machine.peers.get(a.machine.nodeId)!
+    expect(ofB.bytesSent).toBeGreaterThan(20_000)
+    expect(ofB.bytesSent).toBeLessThan(40_000)
+    // Key exchanges and relay headers are sent too; what opened is the rest.
+    expect(ofA.bytesReceived).toBeGreaterThan(20_000)
+    expect(ofA.bytesReceived).toBeLessThanOrEqual(ofB.bytesSent)
+    expect(ofB.bytesReceived).toBeLessThanOrEqual(ofA.bytesSent)
+  })
+
   it.each([1, 2, 3, 4, 5, 6])('lose nothing on a bad link, seed %i', (seed) => {
     const link = {
       latencyMs: 15,
