@@ -26,6 +26,24 @@ const KEEPALIVE_MS = 25_000
 /** Use within this time makes a path worth keeping open. */
 const RECENT_USE_MS = 300_000
 const CANDIDATES_MAX = 8
+/** Probes of a better path that was offered and has not answered, half a second apart. */
+const BETTER_PROBES_MAX = 10
+/** Least time between probes of where a peer seems to have moved to. */
+const MOVE_PROBE_MS = 100
+
+/** What a path made for one peer carries, and how it compares with others. */
+export interface MadePath {
+  /** Largest tunnel frame it takes, in bytes. Default: what every path takes. */
+  readonly frameBytesMax?: number
+  /** Of two paths that work the one of the higher rank is used. Default 0; endpoints of the network have {@link NETWORK_RANK}. */
+  readonly rank?: number
+}
+
+export const NETWORK_RANK = 3
+
+interface Made extends MadePath {
+  readonly endpoint: Endpoint
+}
 
 export class PathSelector {
   /** Best endpoint known for the peer, proven or not. */
@@ -34,7 +52,7 @@ export class PathSelector {
   #isProven = false
   #candidates: Endpoint[] = []
   /** Paths made for this peer, as against endpoints of the network. */
-  #made: Endpoint[] = []
+  #made: Made[] = []
   #hasRelay: boolean
   #isRelayOnly = false
   #relayHeardAt: Instant | undefined
@@ -47,6 +65,8 @@ export class PathSelector {
   /** The registry was asked where the peer is: until then the relay is not used for want of better. */
   #resolvingUntil: Instant | undefined
   #nextProbeAt: Instant | undefined
+  #betterProbes = 0
+  #moveProbedAt = Number.NEGATIVE_INFINITY
   #probes: ArrivalPath[] = []
 
   constructor(hasRelay: boolean) {
@@ -67,6 +87,17 @@ export class PathSelector {
     return this.#relayHeardAt === undefined ? 'none' : 'relay'
   }
 
+  /** Changes when packets take another way: the kind, or for a path made for this peer its endpoint. */
+  get way(): Endpoint | 'direct' | 'relay' | 'none' {
+    const { kind } = this
+    return kind === 'direct' ? (this.#madeAt(this.#endpoint)?.endpoint ?? kind) : kind
+  }
+
+  /** Largest tunnel frame that the present way takes, when it is known to take more than every path does. */
+  get frameBytesMax(): number | undefined {
+    return this.#isProven ? this.#madeAt(this.#endpoint)?.frameBytesMax : undefined
+  }
+
   setRelay(hasRelay: boolean): void {
     this.#hasRelay = hasRelay
   }
@@ -84,18 +115,19 @@ export class PathSelector {
       if (endpoint !== undefined && !this.#counts(endpoint)) this.handleWithdrawn(endpoint, now)
   }
 
-  /** A path made for this peer, e.g. a data channel: used as soon as it has answered, while no other does. */
-  handleOffered(endpoint: Endpoint, now: Instant): void {
-    if (!this.#made.includes(endpoint)) this.#made.push(endpoint)
+  /** A path made for this peer, e.g. a data channel: used as soon as it has answered, unless a better one does. */
+  handleOffered(endpoint: Endpoint, now: Instant, path: MadePath = {}): void {
+    if (this.#madeAt(endpoint) === undefined) this.#made.push({ ...path, endpoint })
     this.#addCandidate(endpoint)
-    if (this.#isProven) return
-    if (!this.#probes.includes(endpoint)) this.#probes.push(endpoint)
+    this.#betterProbes = 0
+    if (this.#isProven && this.#rank(endpoint) <= this.#rank(this.#endpoint)) return
+    this.#wantProbe(endpoint)
     this.#schedule(now + FAST_PROBE_MS)
   }
 
   /** A path is closed for good: packets take another at once. */
   handleWithdrawn(endpoint: Endpoint, now: Instant): void {
-    this.#made = this.#made.filter((made) => !sameEndpoint(made, endpoint))
+    this.#made = this.#made.filter((made) => !sameEndpoint(made.endpoint, endpoint))
     this.#candidates = this.#candidates.filter((candidate) => !sameEndpoint(candidate, endpoint))
     this.#probes = this.#probes.filter(
       (probe) => probe === 'relay' || !sameEndpoint(probe, endpoint),
@@ -105,6 +137,7 @@ export class PathSelector {
     this.#unansweredSince = undefined
     this.#endpoint = this.#candidates[0]
     this.#relayedSince = now
+    for (const { endpoint: other } of this.#made) this.#wantProbe(other)
     this.#schedule(now + FAST_PROBE_MS)
   }
 
@@ -154,9 +187,11 @@ export class PathSelector {
     if (this.#isProven && !sameEndpoint(from, this.#endpoint)) {
       // The peer moved, or somebody forwards its frames: what answers a probe there decides (RFC 9000 §8.2).
       if (this.#isDoubted(now)) this.#prove(from, now)
-      else {
+      else if (this.#rank(from) >= this.#rank(this.#endpoint)) {
         this.#addCandidate(from)
-        if (!this.#probes.includes(from)) this.#probes.push(from)
+        if (now < this.#moveProbedAt + MOVE_PROBE_MS) return
+        this.#moveProbedAt = now
+        this.#wantProbe(from)
       }
       return
     }
@@ -166,7 +201,7 @@ export class PathSelector {
   /** A probe sent on `sentOn` was answered, on whatever path the answer came. */
   handleProbeAnswer(sentOn: ArrivalPath, now: Instant): void {
     if (sentOn === 'relay') this.#relayHeardAt = now
-    else if (this.#counts(sentOn)) this.#prove(sentOn, now)
+    else if (this.#counts(sentOn) && !this.#hasBetterThan(sentOn, now)) this.#prove(sentOn, now)
   }
 
   /** Something that the peer will answer was sent by `route`. */
@@ -209,8 +244,10 @@ export class PathSelector {
       this.#resolvingUntil = undefined
     if (this.#nextProbeAt === undefined || now < this.#nextProbeAt) return
     this.#nextProbeAt = undefined
-    if (this.#isProven) this.#checkDirect(now)
-    else if (this.#relayHeardAt !== undefined && now - this.#lastUseAt < RECENT_USE_MS) {
+    if (this.#isProven) {
+      this.#checkDirect(now)
+      this.#probeBetter(now)
+    } else if (this.#relayHeardAt !== undefined && now - this.#lastUseAt < RECENT_USE_MS) {
       const age = now - (this.#relayedSince ?? now)
       this.#probeDirect()
       this.#nextProbeAt = now + (age < FAST_PHASE_MS ? RELAYED_PROBE_MS : RELAYED_PROBE_SLOW_MS)
@@ -262,8 +299,38 @@ export class PathSelector {
   }
 
   #probeDirect(): void {
-    for (const candidate of this.#candidates)
-      if (!this.#probes.includes(candidate)) this.#probes.push(candidate)
+    for (const candidate of this.#candidates) this.#wantProbe(candidate)
+  }
+
+  /** A made path of a higher rank may have lost its first probe. */
+  #probeBetter(now: Instant): void {
+    if (this.#betterProbes >= BETTER_PROBES_MAX) return
+    const rank = this.#rank(this.#endpoint)
+    const better = this.#made.filter(({ endpoint }) => this.#rank(endpoint) > rank)
+    if (better.length === 0) return
+    this.#betterProbes++
+    for (const { endpoint } of better) this.#wantProbe(endpoint)
+    this.#schedule(now + FAST_PROBE_MS)
+  }
+
+  #wantProbe(path: ArrivalPath): void {
+    if (!this.#probes.includes(path)) this.#probes.push(path)
+  }
+
+  #madeAt(endpoint: Endpoint | undefined): Made | undefined {
+    return this.#made.find((made) => sameEndpoint(made.endpoint, endpoint))
+  }
+
+  #rank(endpoint: Endpoint | undefined): number {
+    const made = this.#madeAt(endpoint)
+    return made === undefined ? NETWORK_RANK : (made.rank ?? 0)
+  }
+
+  /** The path in use is well, and preferred to this one. */
+  #hasBetterThan(endpoint: Endpoint, now: Instant): boolean {
+    if (!this.#isProven || this.#isDoubted(now) || sameEndpoint(endpoint, this.#endpoint))
+      return false
+    return this.#rank(this.#endpoint) > this.#rank(endpoint)
   }
 
   #prove(endpoint: Endpoint, now: Instant): void {
@@ -283,7 +350,7 @@ export class PathSelector {
   }
 
   #counts(endpoint: Endpoint): boolean {
-    return !this.#isRelayOnly || this.#made.some((made) => sameEndpoint(made, endpoint))
+    return !this.#isRelayOnly || this.#madeAt(endpoint) !== undefined
   }
 
   #schedule(at: Instant): void {

@@ -153,14 +153,14 @@ export class FrameReceiver {
   /** `#reader` holds a packet of the peer that counts as authentic. */
   #handlePacket(peer: Peer, frameBytes: number, via: ArrivalPath, now: Instant): void {
     const { packets, prober, scheduler } = this.#parts
-    const before = peer.paths.kind
+    const before = peer.paths.way
     peer.bytesReceived += frameBytes
     peer.heardAt = now
     peer.nudges = 0
     peer.paths.handleAuthenticated(via, now)
     packets.handle(peer, this.#reader, now)
     prober.probeWanted(peer, now)
-    if (peer.paths.kind !== before) scheduler.pathChanged(peer, now)
+    if (peer.paths.way !== before) scheduler.pathChanged(peer, now)
     scheduler.touchPeer(peer, now)
   }
 

@@ -8,6 +8,7 @@ import { toBase64, viewOf } from '../bytes.ts'
 import { PORT } from '../constants.ts'
 import { NetworkError, PilotError, UsageError } from '../errors.ts'
 import type { Endpoint, Instant } from '../machine.ts'
+import type { MadePath } from '../nat/path-selector.ts'
 import { PortTable } from '../port/port-table.ts'
 import { BeaconClient, type BeaconStatus } from '../rendezvous/beacon-client.ts'
 import type { Registration } from '../rendezvous/registration.ts'
@@ -240,11 +241,11 @@ export class NodeMachine {
     }
   }
 
-  /** A path to a peer has been made, e.g. a data channel whose datagrams come from `endpoint`. */
-  offerPath(nodeId: number, endpoint: Endpoint, now: Instant): void {
+  /** A path to a peer has been made, e.g. a data channel whose datagrams come from `endpoint`, and what it carries. */
+  offerPath(nodeId: number, endpoint: Endpoint, now: Instant, path?: MadePath): void {
     const peer = this.#peers.get(nodeId)
     if (peer === undefined) return
-    peer.paths.handleOffered(endpoint, now)
+    peer.paths.handleOffered(endpoint, now, path)
     this.#prober.probeWanted(peer, now)
     this.#scheduler.touchPeer(peer, now)
   }
@@ -253,9 +254,10 @@ export class NodeMachine {
   withdrawPath(nodeId: number, endpoint: Endpoint, now: Instant): void {
     const peer = this.#peers.get(nodeId)
     if (peer === undefined) return
-    const before = peer.paths.kind
+    const before = peer.paths.way
     peer.paths.handleWithdrawn(endpoint, now)
-    if (peer.paths.kind !== before) this.#scheduler.pathChanged(peer, now)
+    this.#prober.probeWanted(peer, now)
+    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, now)
     this.#scheduler.touchPeer(peer, now)
   }
 
@@ -317,7 +319,7 @@ export class NodeMachine {
     if (free === undefined)
       throw new UsageError('ERR_LIMIT', 'no ephemeral port is free toward this peer')
     const local = { address: { network: address.network, node: this.nodeId }, port: free }
-    const options = this.#streams.connectionOptions(local, { address, port }, now)
+    const options = this.#streams.connectionOptions(peer, local, { address, port }, now)
     const stream = new Stream(Connection.dial(options), peer, owner, false)
     this.#finder.reach(peer, now)
     this.#finder.watch(peer, now)
@@ -506,11 +508,11 @@ export class NodeMachine {
   }
 
   #handlePeerTimeout(peer: Peer, now: Instant): void {
-    const before = peer.paths.kind
+    const before = peer.paths.way
     peer.tunnel.handleTimeout(now)
     peer.paths.handleTimeout(now)
     this.#prober.probeWanted(peer, now)
-    if (peer.paths.kind !== before) this.#scheduler.pathChanged(peer, now)
+    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, now)
     this.#finder.handleTimeout(peer, now)
     const isIdle = now - Math.max(peer.heardAt, peer.lastUseAt) > PEER_IDLE_MS
     if (isIdle && peer.streams.size === 0) this.#peers.remove(peer, now)

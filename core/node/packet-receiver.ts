@@ -79,6 +79,7 @@ export class PacketReceiver {
     const { sourceNetwork, sourcePort, destinationNetwork, seq, window } = reader
     const connection = Connection.accept(
       streams.connectionOptions(
+        peer,
         // Answers come from the address the peer used, so that its lookup matches (spec/03 §2.3).
         { address: { network: destinationNetwork, node: context.nodeId }, port },
         { address: { network: sourceNetwork, node: peer.id }, port: sourcePort },

@@ -7,6 +7,8 @@ import type { ArrivalPath, PathSelector } from '../nat/path-selector.ts'
 import type { Timed } from '../timer-heap.ts'
 import type { KeyProfile } from '../tunnel/session.ts'
 import type { Tunnel } from '../tunnel/tunnel.ts'
+import { SEAL_TAG_BYTES, SEALED_HEADER_BYTES } from '../wire/frame.ts'
+import { PACKET_HEADER_BYTES } from '../wire/packet.ts'
 import type { Stream } from './stream.ts'
 
 /** A whole packet (header and payload) that waits for its turn, or for keys. */
@@ -26,6 +28,8 @@ export const PEER_IDLE_MS = 600_000
 const OUTBOX_UNKEYED_MAX = 64
 const OUTBOX_KEYED_MAX = 1024
 const PROBES_MAX = 32
+
+const SEGMENT_OVERHEAD_BYTES = SEALED_HEADER_BYTES + PACKET_HEADER_BYTES + SEAL_TAG_BYTES
 
 /** What the registry was asked about a peer. */
 export type Inquiry =
@@ -94,6 +98,12 @@ export class Peer implements Timed {
 
   get hasOutbox(): boolean {
     return this.#outbox.length > 0
+  }
+
+  /** Stream payload that fits one frame of the present way, where that is known to take more than others. */
+  get segmentBytes(): number | undefined {
+    const frameBytes = this.paths.frameBytesMax
+    return frameBytes === undefined ? undefined : frameBytes - SEGMENT_OVERHEAD_BYTES
   }
 
   /** True while something waits that only leaves with keys. */

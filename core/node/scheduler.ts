@@ -82,8 +82,9 @@ export class Scheduler {
   /** Packets of the peer go another way now: people are told, and streams do not wait for timers. */
   pathChanged(peer: Peer, now: Instant): void {
     this.#context.emit({ type: 'path-changed', nodeId: peer.id, path: peer.paths.kind })
+    const segmentBytes = peer.segmentBytes
     for (const stream of [...peer.streams.values()]) {
-      stream.connection.handlePathChange(now)
+      stream.connection.handlePathChange(now, segmentBytes)
       this.touchStream(stream)
     }
   }

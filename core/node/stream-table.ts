@@ -4,6 +4,7 @@ import type { PortTable } from '../port/port-table.ts'
 import type { ConnectionOptions } from '../stream/connection.ts'
 import type { SocketAddress } from '../wire/address.ts'
 import type { NodeContext } from './context.ts'
+import type { Peer } from './peer.ts'
 import type { PeerTable } from './peer-table.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Stream } from './stream.ts'
@@ -51,10 +52,22 @@ export class StreamTable {
     return streams < maxConnections || (streams < 2 * maxConnections && this.live < maxConnections)
   }
 
-  connectionOptions(local: SocketAddress, remote: SocketAddress, now: Instant): ConnectionOptions {
+  connectionOptions(
+    peer: Peer,
+    local: SocketAddress,
+    remote: SocketAddress,
+    now: Instant,
+  ): ConnectionOptions {
     const { tuning } = this.#context.options
-    const isn = this.#context.randomIsn()
-    const options = { id: this.#nextId++, local, remote, isn, now }
-    return tuning === undefined ? options : { ...options, tuning }
+    const { segmentBytes } = peer
+    return {
+      id: this.#nextId++,
+      local,
+      remote,
+      isn: this.#context.randomIsn(),
+      now,
+      ...(tuning === undefined ? {} : { tuning }),
+      ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    }
   }
 }

@@ -27,11 +27,13 @@ export interface CongestionController {
   handleIdle(): void
   /** The path changed: start over. */
   reset(): void
+  /** Segments have another size from now on. */
+  setSegment(segmentBytes: number, initialWindowBytes: number): void
 }
 
 /** RFC 5681 with appropriate byte counting (RFC 3465). */
 export class NewReno implements CongestionController {
-  readonly #options: CongestionOptions
+  #options: CongestionOptions
   #cwnd: number
   #ssthresh = Number.POSITIVE_INFINITY
   #before: { cwnd: number; ssthresh: number } | undefined
@@ -86,6 +88,12 @@ export class NewReno implements CongestionController {
     this.#cwnd = this.#options.initialWindowBytes
     this.#ssthresh = Number.POSITIVE_INFINITY
     this.#before = undefined
+  }
+
+  setSegment(segmentBytes: number, initialWindowBytes: number): void {
+    const isUnused = this.#cwnd === this.#options.initialWindowBytes
+    this.#options = { ...this.#options, segmentBytes, initialWindowBytes }
+    if (isUnused) this.#cwnd = initialWindowBytes
   }
 
   #half(inFlightBytes: number): number {

@@ -39,6 +39,8 @@ export interface ConnectionOptions {
   readonly isn: number
   readonly now: Instant
   readonly tuning?: Partial<ConnectionTuning>
+  /** Payload of a segment on the present path, when that is known to carry more than every path does. */
+  readonly segmentBytes?: number
 }
 
 export type { ConnectionEvent }
@@ -95,6 +97,7 @@ export class Connection {
         : Opening.accept(isn, synSeq >>> 0, tuning, now)
     this.#state = synSeq === undefined ? 'SYN_SENT' : 'SYN_RECEIVED'
     this.#liveness = new Liveness(tuning, now)
+    this.#sender.setPathSegment(options.segmentBytes)
   }
 
   /** Opens toward a listener: a SYN is queued. */
@@ -243,7 +246,7 @@ export class Connection {
    */
   pollTransmit(out: Uint8Array, offset: number, now: Instant): number {
     if (!this.#mayTransmit) return 0
-    const need = PACKET_HEADER_BYTES + Math.max(this.#tuning.segmentBytes, sackBytes(4))
+    const need = PACKET_HEADER_BYTES + Math.max(this.#sender.segmentBytes, sackBytes(4))
     if (out.length - offset < need)
       throw new UsageError(
         'ERR_INVALID_ARGUMENT',
@@ -297,10 +300,14 @@ export class Connection {
     if (this.#state !== 'CLOSED') this.#finish(reason, false)
   }
 
-  /** The packets take another way: what was lost on the old one is sent again at once. */
-  handlePathChange(now: Instant): void {
+  /**
+   * The packets take another way: what was lost on the old one is sent again at once, in segments of at
+   * most `segmentBytes` (default: what every way carries) toward peers that count bytes.
+   */
+  handlePathChange(now: Instant, segmentBytes?: number): void {
     if (this.#state === 'CLOSED' || this.#state === 'TIME_WAIT') return
     this.#mayTransmit = true
+    this.#sender.setPathSegment(segmentBytes)
     if (this.#isOpen) {
       this.#sender.handlePathChange(now)
       this.#closing.handlePathChange(now)
@@ -326,7 +333,7 @@ export class Connection {
 
   #noteWindow(window: number): void {
     if (!isModernWindow(window)) return
-    this.#sender.peerIsModern = true
+    this.#sender.noteModernPeer()
     this.#receiver.peerIsModern = true
   }
 

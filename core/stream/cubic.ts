@@ -13,7 +13,7 @@ interface Saved {
 }
 
 export class Cubic implements CongestionController {
-  readonly #options: CongestionOptions
+  #options: CongestionOptions
   #cwnd: number
   #ssthresh = Number.POSITIVE_INFINITY
   /** Window before the last reduction; the plateau of the curve. */
@@ -89,6 +89,13 @@ export class Cubic implements CongestionController {
     this.#wMax = 0
     this.#epochAt = undefined
     this.#before = undefined
+  }
+
+  setSegment(segmentBytes: number, initialWindowBytes: number): void {
+    const isUnused = this.#cwnd === this.#options.initialWindowBytes
+    this.#options = { ...this.#options, segmentBytes, initialWindowBytes }
+    if (isUnused) this.#cwnd = initialWindowBytes
+    this.#epochAt = undefined
   }
 
   #reduce(inFlightBytes: number): void {

@@ -200,6 +200,21 @@ export class InFlight {
     this.#retransmissionsHead = 0
   }
 
+  /**
+   * After `loseAll`: what is lost leaves again in pieces of at most `maxBytes`, the one case in which
+   * boundaries change.
+   */
+  cut(maxBytes: number): void {
+    const before: Segment[] = []
+    for (let i = this.#head; i < this.#tail; i++) before.push({ ...this.#at(i) })
+    if (before.every(({ length }) => length <= maxBytes)) return
+    this.clear()
+    for (const segment of before)
+      for (let done = 0; done < segment.length; done += maxBytes)
+        this.#pushCopy(segment, done, Math.min(maxBytes, segment.length - done))
+    this.#judgedEnd = this.#tail
+  }
+
   /** The lost segment to send next. */
   nextLost(): Segment | undefined {
     if (this.#lostCount === 0) return undefined
@@ -231,6 +246,18 @@ export class InFlight {
     this.#sackedEnd = this.#judgedEnd = this.#lostFrom = 0
     this.#retransmissions.length = 0
     this.#retransmissionsHead = 0
+  }
+
+  #pushCopy(of: Segment, from: number, length: number): void {
+    const { sentAt, transmissions, order, isSacked, isLost } = of
+    this.push(of.offset + from, length, sentAt)
+    Object.assign(this.#at(this.#tail - 1), { transmissions, order, isSacked, isLost })
+    if (isSacked) {
+      this.#sackedCount++
+      this.#sackedEnd = this.#tail
+    }
+    if (isLost) this.#lostCount++
+    if (isSacked || isLost) this.#pipe -= length
   }
 
   #resent(segment: Segment, index: number, now: Instant): void {

@@ -27,6 +27,7 @@ export class Receiver {
   #isEnded = false
 
   #pending = 0
+  #pendingBytes = 0
   #ackAt: Instant = NEVER
   #ackNow = false
   #sackNow = false
@@ -185,7 +186,7 @@ export class Receiver {
   /** A packet with our ack number and window leaves. */
   handleAckSent(slots: number): void {
     this.#ackNow = this.#sackNow = false
-    this.#pending = 0
+    this.#pending = this.#pendingBytes = 0
     this.#ackAt = NEVER
     this.#advertisedSlots = slots
   }
@@ -270,10 +271,12 @@ export class Receiver {
     const tuning = this.#tuning
     const { peerIsModern } = this
     this.#pending++
+    this.#pendingBytes += length
     if (!peerIsModern && this.#buffer.free < WINDOW_SLOT_BYTES)
       this.#ackAt = Math.min(this.#ackAt, now + tuning.stalledAckDelayMs)
     else if (this.#pending >= (peerIsModern ? tuning.stretchAckSegments : tuning.ackEverySegments))
       this.#ackNow = true
+    else if (this.#pendingBytes >= tuning.stretchAckBytes) this.#ackNow = true
     else {
       // A reference always sends by Nagle: whatever it cut short waits for this ACK, and its segments may
       // be 4096 bytes, so that length alone does not tell (spec/03 §4.2).

@@ -11,9 +11,11 @@ import { InFlight } from './in-flight.ts'
 import { PeerWindow } from './peer-window.ts'
 import { RttEstimator } from './rtt-estimator.ts'
 import { SendBuffer } from './send-buffer.ts'
-import type { ConnectionTuning } from './tuning.ts'
+import { type ConnectionTuning, WINDOW_SLOT_BYTES } from './tuning.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
+/** Segments of the initial window where they are large: 10 small ones are less than one of these. */
+const LARGE_INITIAL = 4
 /** A probe of a closed window carries this much. */
 const PERSIST_BYTES = 64
 /** Timer granularity of runtimes, added to the time a late segment is given. */
@@ -39,8 +41,7 @@ export class Sender {
   #next = 0
   #hasRoomWaiter = false
 
-  /** The peer counts slots as we do, and holds more than 128 segments out of order. */
-  peerIsModern = false
+  #peerIsModern = false
 
   #phase: Phase = 'open'
   /** Recovery ends when everything below is acknowledged. */
@@ -64,6 +65,8 @@ export class Sender {
   #probeWasAcked = false
   #burstAt: Instant = NEVER
   #nagleAt: Instant = NEVER
+  /** Payload that one packet of the present path carries, when that is more than any path does. */
+  #pathSegment: number | undefined
   #lastSentAt: Instant
   #lastHeardAt: Instant
 
@@ -87,7 +90,7 @@ export class Sender {
     this.#lastSentAt = this.#lastHeardAt = now
     this.#congestion = tuning.congestion({
       segmentBytes: tuning.segmentBytes,
-      initialWindowBytes: tuning.initialWindowSegments * tuning.segmentBytes,
+      initialWindowBytes: this.#initialWindow(tuning.segmentBytes),
       maxWindowBytes: tuning.cwndMaxBytes,
     })
   }
@@ -110,8 +113,15 @@ export class Sender {
   get inFlightSegments(): number {
     return this.#inFlight.count
   }
+  /** What the peer has room for. Our own kind counts bytes, a reference segments (spec/10 §1). */
   get peerWindowBytes(): number {
-    return this.#window.slots * this.#tuning.segmentBytes
+    const slotBytes = this.#peerIsModern ? WINDOW_SLOT_BYTES : this.#tuning.segmentBytes
+    return this.#window.slots * slotBytes
+  }
+  /** Largest payload that a segment made now has. */
+  get segmentBytes(): number {
+    if (this.#pathSegment === undefined || !this.#peerIsModern) return this.#tuning.segmentBytes
+    return Math.max(this.#pathSegment, this.#tuning.segmentBytes)
   }
   get free(): number {
     return this.#buffer.free
@@ -226,7 +236,7 @@ export class Sender {
       const length = this.#sendProbe(out, at, now)
       if (length > 0) return length
     }
-    const limit = this.peerIsModern ? this.#tuning.burstSegments : this.#tuning.legacyBurstSegments
+    const limit = this.#peerIsModern ? this.#tuning.burstSegments : this.#tuning.legacyBurstSegments
     const lost = inFlight.nextLost()
     if (lost !== undefined) {
       const fits = inFlight.pipe === 0 || inFlight.pipe + lost.length <= this.#congestion.cwnd
@@ -290,6 +300,19 @@ export class Sender {
     )
   }
 
+  /** The peer counts bytes as we do, and holds more than 128 segments out of order. */
+  noteModernPeer(): void {
+    if (this.#peerIsModern) return
+    this.#peerIsModern = true
+    this.#fitCongestion()
+  }
+
+  /** Before the first packet on a path, or at a change. `undefined`: what every path carries. */
+  setPathSegment(bytes: number | undefined): void {
+    this.#pathSegment = bytes
+    this.#fitCongestion()
+  }
+
   /** The path changed: what was measured does not hold, and the oldest segment leaves at once. */
   handlePathChange(now: Instant): void {
     this.#rtt.reset()
@@ -297,6 +320,7 @@ export class Sender {
     this.#undo = -1
     if (this.#inFlight.count === 0) return
     this.#inFlight.loseAll()
+    this.#inFlight.cut(this.segmentBytes)
     this.#inFlight.oldest!.transmissions = 1 // those on the old path say nothing of the new one
     this.#phase = 'timeout'
     this.#recoveryEnd = this.#next
@@ -372,17 +396,18 @@ export class Sender {
       this.#isWindowLimited = false
       return 0
     }
-    const { segmentBytes, nagle, nagleMs } = this.#tuning
+    const { nagle, nagleMs } = this.#tuning
+    const { segmentBytes } = this
     const inFlight = this.#inFlight
     if (this.#window.isProbeDue && inFlight.count === 0) return Math.min(left, PERSIST_BYTES)
     if (inFlight.count === 0 && now - this.#lastSentAt > this.#rtt.rtoMs && this.#next > 0)
       this.#congestion.handleIdle()
-    if (inFlight.count >= this.#slotLimit) {
+    const length = Math.min(left, segmentBytes, this.#room)
+    if (length === 0) {
       this.#isWindowLimited = false
       this.#schedulePersist(now)
       return 0
     }
-    const length = Math.min(left, segmentBytes)
     if (inFlight.pipe > 0 && inFlight.pipe + length > this.#congestion.cwnd) {
       this.#isWindowLimited = true
       return 0
@@ -397,9 +422,25 @@ export class Sender {
     return length
   }
 
-  get #slotLimit(): number {
+  /** Largest segment that may leave by what the peer advertised. A sliver of a window is waited with, not filled. */
+  get #room(): number {
     const { legacyOutstandingMax, outstandingMax } = this.#tuning
-    return Math.min(this.#window.slots, this.peerIsModern ? outstandingMax : legacyOutstandingMax)
+    const { count, bytes } = this.#inFlight
+    if (!this.#peerIsModern)
+      return count < Math.min(this.#window.slots, legacyOutstandingMax) ? this.segmentBytes : 0
+    if (count >= outstandingMax) return 0
+    const room = this.peerWindowBytes - bytes
+    return room >= WINDOW_SLOT_BYTES || count === 0 ? Math.max(0, room) : 0
+  }
+
+  #initialWindow(segmentBytes: number): number {
+    const { initialWindowSegments, segmentBytes: least } = this.#tuning
+    return Math.max(initialWindowSegments * least, LARGE_INITIAL * segmentBytes)
+  }
+
+  #fitCongestion(): void {
+    const { segmentBytes } = this
+    this.#congestion.setSegment(segmentBytes, this.#initialWindow(segmentBytes))
   }
 
   #waitForBurst(): number {
@@ -443,8 +484,9 @@ export class Sender {
     if (newest === undefined || this.#phase !== 'open') return 0
     const left = this.#buffer.end - this.#next
     this.#probeWasAcked = false
-    if (left > 0 && this.#inFlight.count < this.#slotLimit) {
-      const length = this.#sendNew(Math.min(left, this.#tuning.segmentBytes), out, at, now)
+    const wanted = Math.min(left, this.segmentBytes, this.#room)
+    if (wanted > 0) {
+      const length = this.#sendNew(wanted, out, at, now)
       this.#probeEnd = this.#next
       this.#probeWasOld = false
       this.#probeAt = NEVER

@@ -24,6 +24,8 @@ export interface ConnectionTuning {
   /** The same toward our own kind, which counts bytes and not ACKs (compare RFC 9000 §13.2.2). */
   readonly stretchAckSegments: number
   readonly stretchAckDelayMs: number
+  /** Or after so many bytes, where segments are large. */
+  readonly stretchAckBytes: number
   /**
    * ACK delay after a segment no sender would cut that short in the middle of a write (below 1024
    * bytes), and after any of a reference's: long enough for a reply to carry the ACK, short enough to end a Nagle sender's wait.
@@ -96,6 +98,7 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   ackEverySegments: 2,
   stretchAckSegments: 8,
   stretchAckDelayMs: 5,
+  stretchAckBytes: 65_536,
   shortAckDelayMs: 2,
   stalledAckDelayMs: 150,
   rtoInitialMs: 1000,

@@ -14,8 +14,10 @@ import {
 } from '../../../core/index.ts'
 import type { NodeEvent, PilotConnection, PilotNode } from '../api.ts'
 import type { PathSocket } from '../path-socket.ts'
-import { RtcSession, yieldsTo } from './rtc-session.ts'
+import { CHANNEL_FRAME_MAX, RtcSession, yieldsTo } from './rtc-session.ts'
 
+/** Of what a data channel is as a path: an endpoint of the network is preferred to it. */
+const CHANNEL_PATH = { frameBytesMax: CHANNEL_FRAME_MAX, rank: 1 }
 /** First wait after an attempt that failed; doubles to the last. */
 const RETRY_MS = 5000
 const RETRY_MAX_MS = 300_000
@@ -153,7 +155,7 @@ export class RtcPaths {
     paths.endpoint = socket.addPath((frame) => session.send(frame))
     paths.failures = 0
     paths.reason = ''
-    machine.offerPath(session.peerId, paths.endpoint, now())
+    machine.offerPath(session.peerId, paths.endpoint, now(), CHANNEL_PATH)
     schedule()
   }
 

@@ -159,6 +159,84 @@ describe('a path made for a peer', () => {
   })
 })
 
+describe('of several paths made for a peer', () => {
+  const channel: Endpoint = { address: 'channel', port: 1 }
+  const socket: Endpoint = { address: 'socket', port: 1 }
+
+  function onChannel(): PathSelector {
+    const paths = new PathSelector(true)
+    paths.handleAuthenticated('relay', 0)
+    paths.handleOffered(channel, 0, { rank: 1, frameBytesMax: 16_384 })
+    paths.handleProbeAnswer(channel, 10)
+    probes(paths)
+    return paths
+  }
+
+  it('the better one is used as soon as it answers, and the other when it closes', () => {
+    const paths = onChannel()
+    expect(paths.way).toBe(channel)
+    expect(paths.frameBytesMax).toBe(16_384)
+    paths.handleOffered(socket, 20, { rank: 2, frameBytesMax: 61_440 })
+    expect(probes(paths)).toEqual([socket])
+    expect(paths.way).toBe(channel)
+    paths.handleProbeAnswer(socket, 30)
+    expect(paths.way).toBe(socket)
+    expect(paths.frameBytesMax).toBe(61_440)
+    paths.handleWithdrawn(socket, 100)
+    expect(paths.way).toBe('relay')
+    expect(paths.frameBytesMax).toBeUndefined()
+    expect(probes(paths)).toEqual([channel])
+    paths.handleProbeAnswer(channel, 110)
+    expect(paths.way).toBe(channel)
+  })
+
+  it('the better one is probed again when its first probe is lost, but not for ever', () => {
+    const paths = onChannel()
+    paths.handleOffered(socket, 20, { rank: 2 })
+    const sent = run(paths, 60_000).filter((probe) => probe === socket)
+    expect(sent.length).toBeGreaterThan(5)
+    expect(sent.length).toBeLessThanOrEqual(11)
+  })
+
+  it('the lesser one does not displace the better, nor does a peer that still sends there', () => {
+    const paths = onChannel()
+    paths.handleOffered(socket, 20, { rank: 2 })
+    paths.handleProbeAnswer(socket, 30)
+    probes(paths)
+    paths.handleAuthenticated(channel, 40)
+    paths.handleProbeAnswer(channel, 50)
+    expect(probes(paths)).toEqual([])
+    expect(paths.way).toBe(socket)
+    // Unless the better one is silent.
+    paths.handleSent(100)
+    paths.handleAuthenticated(channel, 1200)
+    expect(paths.way).toBe(channel)
+  })
+
+  it('none displaces an endpoint of the network, which displaces them all', () => {
+    const paths = onChannel()
+    paths.handleAuthenticated(home, 100)
+    expect(probes(paths)).toEqual([home])
+    paths.handleProbeAnswer(home, 120)
+    expect(paths.way).toBe('direct')
+    expect(paths.endpoint).toBe(home)
+    expect(paths.frameBytesMax).toBeUndefined()
+    paths.handleAuthenticated(channel, 130)
+    expect(probes(paths)).toEqual([])
+  })
+
+  it('a moved peer is probed for a few times, not once per frame', () => {
+    const paths = new PathSelector(true)
+    paths.handleAuthenticated(home, 0)
+    let asked = 0
+    for (let now = 1; now <= 200; now++) {
+      paths.handleAuthenticated(moved, now)
+      asked += probes(paths).length
+    }
+    expect(asked).toBe(2)
+  })
+})
+
 it('never asks for a timeout in the past, whatever happens', () => {
   const step = fc.record({
     what: fc.constantFrom(
@@ -191,7 +269,7 @@ it('never asks for a timeout in the past, whatever happens', () => {
         else if (what === 'resolved') paths.handleResolved([moved], now)
         else if (what === 'key') paths.handleKeyExchange(moved, now)
         else if (what === 'doubt') paths.doubt(now)
-        else if (what === 'offered') paths.handleOffered(moved, now)
+        else if (what === 'offered') paths.handleOffered(moved, now, { rank: after % 5 })
         else if (what === 'gone') paths.handleWithdrawn(moved, now)
         paths.handleTimeout(now)
         probes(paths)

@@ -15,7 +15,8 @@ type Operation =
     }
   | { readonly kind: 'write'; readonly length: number }
   | { readonly kind: 'wait'; readonly ms: number }
-  | { readonly kind: 'read' | 'close' | 'reset' | 'abort' | 'path' | 'timers' }
+  | { readonly kind: 'path'; readonly segmentBytes: number | undefined }
+  | { readonly kind: 'read' | 'close' | 'reset' | 'abort' | 'timers' }
 
 const ISN = 1000
 const uint32 = fc.integer({ min: 0, max: 0xffffffff })
@@ -48,8 +49,15 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('read' as const) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constantFrom('close', 'reset', 'abort', 'path') }),
+    arbitrary: fc.record({ kind: fc.constantFrom('close', 'reset', 'abort') }),
   } as fc.WeightedArbitrary<Operation>,
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('path' as const),
+      segmentBytes: fc.constantFrom(undefined, 1400, 5000, 16_000),
+    }),
+  },
 )
 
 /** Window slots the peer last allowed at most, to check against. */
@@ -120,7 +128,7 @@ function play(isDialer: boolean, operations: readonly Operation[]): Connection {
         c.abort('timeout', now)
         break
       case 'path':
-        c.handlePathChange(now)
+        c.handlePathChange(now, one.segmentBytes)
         break
     }
     settle()

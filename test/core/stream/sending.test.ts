@@ -1,6 +1,7 @@
 /** What leaves, and when: segment by segment at chosen times. */
 import { describe, expect, it } from 'vitest'
 import { NewReno } from '../../../core/stream/congestion.ts'
+import type { Connection } from '../../../core/stream/connection.ts'
 import {
   ACK,
   bytes,
@@ -336,6 +337,62 @@ describe('loss', () => {
     c.handlePathChange(5000)
     expect(shown(c, 5000)).toEqual(['ACK 1001+10 ack 1'])
     expect(c.pollTimeout()).toBe(6000)
+  })
+})
+
+describe('on a path that carries more', () => {
+  function changed(segmentBytes: number | undefined, window = MODERN): Connection {
+    const c = established({ sendBufferBytes: 1 << 20 }, { window })
+    c.handlePathChange(5, segmentBytes)
+    return c
+  }
+
+  it('segments are as large as fit it', () => {
+    const c = changed(16_000)
+    c.write(bytes(40_000), 5)
+    expect(shown(c, 5)).toEqual([
+      'ACK 1001+16000 ack 1',
+      'ACK 17001+16000 ack 1',
+      'ACK 33001+8000 ack 1',
+    ])
+  })
+
+  it('toward a reference they stay small', () => {
+    const c = changed(16_000, 512)
+    c.write(bytes(3000), 5)
+    expect(shown(c, 5)[0]).toBe('ACK 1001+1152 ack 1')
+  })
+
+  it('what is outstanding is cut when the next path carries less, and nothing is lost or sent needlessly', () => {
+    const c = changed(4000)
+    c.write(bytes(12_000), 5)
+    drain(c, 5)
+    c.handleSegment(ACK, 1, 1001, MODERN, sackPayload([5001, 9001]), 20)
+    c.handlePathChange(30)
+    const sent: string[] = []
+    for (let now = 30, ack = 1001; sent.length < 30 && ack < 13_001; now += 10) {
+      for (const line of shown(c, now)) {
+        sent.push(line)
+        const [, seq, length] = /ACK (\d+)\+(\d+)/.exec(line) ?? []
+        expect(Number(length)).toBeLessThanOrEqual(1152)
+        if (Number(seq) === ack) ack += Number(length)
+        if (ack === 5001) ack = 9001 // was sacked
+      }
+      c.handleSegment(ACK, 1, ack, MODERN, NONE, now + 5)
+    }
+    expect(c.info()).toMatchObject({ inFlight: 0, unackedSegments: 0 })
+    expect(sent).toContain('ACK 1001+1152 ack 1')
+    expect(sent).toContain('ACK 9001+1152 ack 1')
+    expect(sent.filter((line) => / (5001|6153|7305)\+/.test(line))).toEqual([])
+  })
+
+  it('the window of our own kind is bytes: large segments do not overrun it', () => {
+    const c = changed(16_000, 600)
+    c.write(bytes(1 << 20), 5)
+    c.handleSegment(ACK, 1, 1001, 10, NONE, 6)
+    const sent = shown(c, 6)
+    expect(sent.length).toBeGreaterThan(1)
+    expect(c.info().inFlight).toBeLessThanOrEqual(10 * 4096)
   })
 })
 
