@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   ERR_REGISTRY: 'The registry refused the request.',
   ERR_REGISTRY_UNAVAILABLE: 'The registry could not be reached.',
   ERR_RELAY_UNAVAILABLE: 'The relay could not be reached, or did not take this node.',
+  ERR_PATH: 'A direct path to a peer could not be made, or was lost; the relay goes on.',
   ERR_TIMEOUT: 'No answer in time.',
   ERR_ABORTED: 'The caller cancelled the operation.',
   ERR_NODE_CLOSED: 'The node is closed.',

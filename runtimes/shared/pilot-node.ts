@@ -30,6 +30,7 @@ import { Listener } from './listener.ts'
 import { connectionInfos, nodeInfo, peerInfos } from './node-view.ts'
 import { PathSocket } from './path-socket.ts'
 import { RegistryCalls } from './registry-calls.ts'
+import type { MakePeerConnection } from './rtc/peer-connection.ts'
 import { RtcPaths } from './rtc/rtc-paths.ts'
 import { StreamConnection, streamError } from './stream-connection.ts'
 import type { DatagramSocket, RegistryConnector, SocketEvent } from './transport.ts'
@@ -49,7 +50,7 @@ export interface PilotNodeOptions {
   /** Writes `trust.json`; what the node reports as done waits for it. */
   readonly saveTrust?: (text: string) => Promise<void>
   /** Makes WebRTC connections, where the runtime can: relayed peers then get direct paths too. */
-  readonly createPeerConnection?: () => RTCPeerConnection
+  readonly createPeerConnection?: MakePeerConnection
   /** Default 10 000: how long `start` waits for the registry. */
   readonly registrationTimeoutMs?: number
 }

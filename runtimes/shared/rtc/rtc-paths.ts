@@ -14,6 +14,7 @@ import {
 } from '../../../core/index.ts'
 import type { NodeEvent, PilotConnection, PilotNode } from '../api.ts'
 import type { PathSocket } from '../path-socket.ts'
+import type { MakePeerConnection } from './peer-connection.ts'
 import { CHANNEL_FRAME_MAX, RtcSession, yieldsTo } from './rtc-session.ts'
 
 /** Of what a data channel is as a path: an endpoint of the network is preferred to it. */
@@ -31,7 +32,7 @@ export interface RtcPathsOptions {
   readonly now: () => number
   /** The machine was changed: let the driver drain. */
   readonly schedule: () => void
-  readonly createConnection: () => RTCPeerConnection
+  readonly createConnection: MakePeerConnection
 }
 
 /** What became of attempts with one peer, for people. */

@@ -6,6 +6,13 @@ import { equals } from '../../../core/bytes.ts'
 import { type CryptoProvider, type Identity, PilotError } from '../../../core/index.ts'
 import type { PilotConnection } from '../api.ts'
 import {
+  type DataChannel,
+  descriptionOf,
+  frameOf,
+  type MakePeerConnection,
+  type PeerConnection,
+} from './peer-connection.ts'
+import {
   decodeSignal,
   encodeSignal,
   type SignalBody,
@@ -29,7 +36,7 @@ export interface RtcSessionOptions {
   readonly stream: PilotConnection
   /** Set by who begins. */
   readonly session: string | undefined
-  readonly createConnection: () => RTCPeerConnection
+  readonly createConnection: MakePeerConnection
   /** The channel carries datagrams from now on. */
   readonly onopen: (session: RtcSession) => void
   readonly onframe: (frame: Uint8Array) => void
@@ -41,8 +48,8 @@ export class RtcSession {
   readonly peerId: number
   readonly isInitiator: boolean
   readonly #options: RtcSessionOptions
-  readonly #connection: RTCPeerConnection
-  readonly #channel: RTCDataChannel
+  readonly #connection: PeerConnection
+  readonly #channel: DataChannel
   readonly #decoder = new SignalDecoder()
   /** Messages are dealt with one after the other: applying a description takes time. */
   #work: Promise<void> = Promise.resolve()
@@ -83,7 +90,7 @@ export class RtcSession {
     if (!this.#isOpen || frame.length > CHANNEL_FRAME_MAX) return false
     if (this.#channel.bufferedAmount > BUFFERED_MAX) return false
     try {
-      this.#channel.send(new Uint8Array(frame))
+      this.#channel.send(frame as Uint8Array<ArrayBuffer>)
       return true
     } catch {
       return false // the channel closed under us; its event follows
@@ -115,7 +122,7 @@ export class RtcSession {
         // The network changed: new candidates over the same signaling, which never left the tunnel.
         if (this.isInitiator && this.#isOpen) this.#later(() => this.#offer(true))
         else if (!this.#isOpen) this.end('ICE found no path')
-      } else if (state === 'closed') this.end('the connection was closed')
+      } else if (state === 'closed') this.end(connection.closeReason ?? 'the connection was closed')
     }
   }
 
@@ -128,7 +135,7 @@ export class RtcSession {
       this.#options.onopen(this)
     }
     channel.onmessage = ({ data }) => {
-      const frame = bytesOf(data)
+      const frame = frameOf(data)
       const isFrame = frame !== undefined && frame.length <= CHANNEL_FRAME_MAX
       if (isFrame && !this.#isOver) this.#options.onframe(frame)
     }
@@ -175,16 +182,16 @@ export class RtcSession {
       return void (await connection.addIceCandidate(body.candidate ?? undefined).catch(() => {}))
     await connection.setRemoteDescription({ type: body.type, sdp: body.sdp })
     if (body.type !== 'offer') return
-    const answer = await connection.createAnswer()
+    const answer = descriptionOf(await connection.createAnswer())
     await connection.setLocalDescription(answer)
-    this.#say({ kind: 'description', type: 'answer', sdp: answer.sdp ?? '' })
+    this.#say({ kind: 'description', ...answer })
   }
 
   async #offer(iceRestart: boolean): Promise<void> {
     if (this.#isOver) return
-    const offer = await this.#connection.createOffer({ iceRestart })
+    const offer = descriptionOf(await this.#connection.createOffer({ iceRestart }))
     await this.#connection.setLocalDescription(offer)
-    this.#say({ kind: 'description', type: 'offer', sdp: offer.sdp ?? '' })
+    this.#say({ kind: 'description', ...offer })
   }
 
   #say(body: SignalBody): void {
@@ -206,12 +213,6 @@ export class RtcSession {
       this.end(error instanceof Error ? error.message : String(error))
     })
   }
-}
-
-/** Browsers give an ArrayBuffer, Node's packages a view. Text is nobody's frame. */
-function bytesOf(data: unknown): Uint8Array | undefined {
-  if (data instanceof ArrayBuffer) return new Uint8Array(data)
-  return data instanceof Uint8Array ? data : undefined
 }
 
 /** Of two attempts at once the one of the smaller public key goes on. */

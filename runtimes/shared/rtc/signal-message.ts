@@ -5,13 +5,14 @@
  */
 import { concat, fromBase64, fromUtf8, toHex, utf8, viewOf } from '../../../core/bytes.ts'
 import { type CryptoProvider, type Identity, WireError } from '../../../core/index.ts'
+import type { IceCandidate } from './peer-connection.ts'
 
 /** One message, as JSON; descriptions are a few KiB. */
 export const SIGNAL_BYTES_MAX = 65_536
 
 export type SignalBody =
   | { readonly kind: 'description'; readonly type: 'offer' | 'answer'; readonly sdp: string }
-  | { readonly kind: 'candidate'; readonly candidate: RTCIceCandidateInit | null }
+  | { readonly kind: 'candidate'; readonly candidate: IceCandidate | null }
   | { readonly kind: 'bye'; readonly reason: string }
 
 export interface SignalParties {
@@ -118,7 +119,7 @@ function parseBody(text: string): SignalBody {
   if (body.kind === 'candidate') {
     const { candidate } = body
     if (candidate !== null && typeof candidate !== 'object') throw invalid('candidate')
-    return { kind: 'candidate', candidate: candidate as RTCIceCandidateInit | null }
+    return { kind: 'candidate', candidate: candidate as IceCandidate | null }
   }
   if (body.kind === 'bye') return { kind: 'bye', reason: String(body.reason).slice(0, 200) }
   throw invalid('kind')
