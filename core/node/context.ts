@@ -1,5 +1,5 @@
 /** What the parts of one node share: who it is, what it was told to be, counters and the event queue. */
-import { viewOf } from '../bytes.ts'
+import { utf8, viewOf } from '../bytes.ts'
 import type { Endpoint } from '../machine.ts'
 import type { ArrivalPath } from '../nat/path-selector.ts'
 import { RegistryRequests } from '../rendezvous/registry-requests.ts'
@@ -45,18 +45,21 @@ export class NodeContext {
   /** `undefined` before the first registration: keys are announced under a node id. */
   localKeys: LocalKeys | undefined
   isClosing = false
+  /** What waits for a signature, by the id of its `sign` event. */
+  readonly #signing = new Map<number, (signature: Uint8Array) => void>()
+  #nextSigningId = 1
   /** A peer that still holds the present keys was forgotten. */
   #areKeysSpent = false
 
   constructor(options: NodeMachineOptions) {
     this.options = options
-    this.requests = new RegistryRequests(options.identity, 0)
+    this.requests = new RegistryRequests(options.identity.publicKey, 0)
   }
 
   /** The registry gave us this id. */
   adopt(nodeId: number): void {
     this.nodeId = nodeId
-    this.requests = new RegistryRequests(this.options.identity, nodeId)
+    this.requests = new RegistryRequests(this.options.identity.publicKey, nodeId)
     this.localKeys = this.createLocalKeys()
     this.#areKeysSpent = false
   }
@@ -78,7 +81,28 @@ export class NodeContext {
   }
 
   createLocalKeys(): LocalKeys {
-    return new LocalKeys(this.options.crypto, this.options.identity, this.nodeId)
+    const { crypto, identity } = this.options
+    const keys = new LocalKeys(crypto, identity.publicKey, this.nodeId)
+    this.sign(keys.signingBytes, (signature) => keys.setSignature(signature))
+    return keys
+  }
+
+  /** `done` is called with the identity's signature: at once, or when the owner of the key has made it. */
+  sign(message: Uint8Array | string, done: (signature: Uint8Array) => void): void {
+    const { identity } = this.options
+    const bytes = typeof message === 'string' ? utf8(message) : message
+    if (identity.sign !== undefined) return done(identity.sign(bytes))
+    const id = this.#nextSigningId++
+    this.#signing.set(id, done)
+    this.emit({ type: 'sign', id, message: bytes })
+  }
+
+  /** The answer to a `sign` event; `undefined` when there is none to be had. */
+  handleSignature(id: number, signature: Uint8Array | undefined): void {
+    const done = this.#signing.get(id)
+    this.#signing.delete(id)
+    if (signature === undefined) this.drop('unsigned')
+    else done?.(signature)
   }
 
   get isEncrypting(): boolean {

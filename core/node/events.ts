@@ -10,6 +10,8 @@ export type NodeMachineEvent =
   | { readonly type: 'registry-connect' }
   | { readonly type: 'registry-disconnect' }
   | { readonly type: 'registry-send'; readonly bytes: Uint8Array }
+  /** The identity signs later: the driver answers by `handleSignature`. */
+  | { readonly type: 'sign'; readonly id: number; readonly message: Uint8Array }
   // Answers, by the id that the call returned
   | { readonly type: 'registry-reply'; readonly id: number; readonly reply: RegistryMessage }
   | { readonly type: 'registry-failed'; readonly id: number; readonly error: PilotError }

@@ -183,9 +183,9 @@ export class FrameReceiver {
       scheduler.touchPeer(peer, now)
       return
     }
-    const keys = context.freshKeys()
-    if (keys !== undefined && admission.takeKeyExchange(`recover ${sender}`, now))
-      context.sendFrame(sender, via, keys.request)
+    const request = context.freshKeys()?.announcements?.request
+    if (request !== undefined && admission.takeKeyExchange(`recover ${sender}`, now))
+      context.sendFrame(sender, via, request)
   }
 
   #handleKeyExchange(
@@ -196,7 +196,7 @@ export class FrameReceiver {
   ): void {
     const { context, admission, peers } = this.#parts
     if (datagram.length < KEY_EXCHANGE_BYTES) return context.drop('malformed')
-    if (!context.isEncrypting || context.localKeys === undefined)
+    if (!context.isEncrypting || context.localKeys?.announcements === undefined)
       return context.drop('not-encrypting')
     const frame = decodeKeyExchangeFrame(datagram)
     if (!this.#isAcceptable(frame.sender, relaySender)) return

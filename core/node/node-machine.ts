@@ -12,7 +12,7 @@ import type { MadePath } from '../nat/path-selector.ts'
 import { PortTable } from '../port/port-table.ts'
 import { BeaconClient, type BeaconStatus } from '../rendezvous/beacon-client.ts'
 import type { Registration } from '../rendezvous/registration.ts'
-import type { RegistryRequests } from '../rendezvous/registry-requests.ts'
+import type { RegistryRequest, RegistryRequests } from '../rendezvous/registry-requests.ts'
 import { Connection } from '../stream/connection.ts'
 import { TrustManager } from '../trust/trust-manager.ts'
 import type { Address, SocketAddress } from '../wire/address.ts'
@@ -231,6 +231,13 @@ export class NodeMachine {
     this.#settle(now)
   }
 
+  /** The signature that a `sign` event asked for; `undefined` when the key cannot be used. */
+  handleSignature(id: number, signature: Uint8Array | undefined, now: Instant): void {
+    this.#context.handleSignature(id, signature)
+    for (const peer of this.#peers.all.values()) this.#scheduler.queuePeer(peer)
+    this.#settle(now)
+  }
+
   /** The machine slept, or the network changed: everything is asked and proven again at once. */
   handleNetworkChange(now: Instant): void {
     this.#beacon?.refresh(now)
@@ -406,8 +413,8 @@ export class NodeMachine {
   // Registry
 
   /** Any request; the outcome comes as `registry-reply` or `registry-failed` with the id returned. */
-  request(message: RegistryMessage, now: Instant): number {
-    const id = this.#desk.ask({ kind: 'user' }, message, now)
+  request(request: RegistryRequest, now: Instant): number {
+    const id = this.#desk.ask({ kind: 'user' }, request, now)
     this.#settle(now)
     return id
   }

@@ -1,13 +1,13 @@
 /** What a node is made of: identity, clocks, limits. */
 import type { CryptoProvider } from '../crypto/provider.ts'
-import type { Identity } from '../identity/identity.ts'
+import type { Signer } from '../identity/signer.ts'
 import type { Endpoint, Instant } from '../machine.ts'
 import type { ConnectionTuning } from '../stream/tuning.ts'
 import type { TrustStore } from '../trust/trust-store.ts'
 
 export interface NodeMachineOptions {
   readonly crypto: CryptoProvider
-  readonly identity: Identity
+  readonly identity: Signer
   readonly trustStore: TrustStore
   /** Wall clock in Unix seconds, for the timestamps that trust messages sign; never for timers. */
   readonly unixNow: () => number

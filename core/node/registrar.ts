@@ -3,8 +3,8 @@ import type { PilotError } from '../errors.ts'
 import type { Instant } from '../machine.ts'
 import type { BeaconClient } from '../rendezvous/beacon-client.ts'
 import { Registration, type RegistrationRequest } from '../rendezvous/registration.ts'
+import type { RegistryRequest } from '../rendezvous/registry-requests.ts'
 import type { Address } from '../wire/address.ts'
-import type { RegistryMessage } from '../wire/registry-message.ts'
 import type { NodeContext } from './context.ts'
 import type { Outcome, RegistryDesk } from './registry-desk.ts'
 import type { TrustExchange } from './trust-exchange.ts'
@@ -64,7 +64,7 @@ export class Registrar {
       this.#parts.context.emit({ type: 'hostname-refused', hostname, reason })
   }
 
-  #message(kind: RegistrationRequest): RegistryMessage {
+  #message(kind: RegistrationRequest): RegistryRequest {
     const { requests, options } = this.#parts.context
     switch (kind) {
       case 'register': {

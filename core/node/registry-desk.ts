@@ -3,6 +3,7 @@ import type { PilotError } from '../errors.ts'
 import type { Instant } from '../machine.ts'
 import type { RegistrationRequest } from '../rendezvous/registration.ts'
 import { RegistryClient } from '../rendezvous/registry-client.ts'
+import { type RegistryRequest, withSignature } from '../rendezvous/registry-requests.ts'
 import type { RegistryMessage } from '../wire/registry-message.ts'
 import type { NodeContext } from './context.ts'
 
@@ -26,10 +27,17 @@ export interface Answer {
   readonly outcome: Outcome
 }
 
+interface Asked {
+  readonly id: number
+  readonly inquirer: Inquirer
+}
+
 export class RegistryDesk {
   readonly client: RegistryClient
   readonly #context: NodeContext
-  readonly #inquirers = new Map<number, Inquirer>()
+  /** By the client's number of the request. */
+  readonly #asked = new Map<number, Asked>()
+  #nextId = 1
 
   constructor(context: NodeContext) {
     this.#context = context
@@ -37,9 +45,13 @@ export class RegistryDesk {
   }
 
   /** The id of the request, which users know their answer by. */
-  ask(inquirer: Inquirer, message: RegistryMessage, now: Instant): number {
-    const id = this.client.request(message, now)
-    this.#inquirers.set(id, inquirer)
+  ask(inquirer: Inquirer, { message, challenge }: RegistryRequest, now: Instant): number {
+    const id = this.#nextId++
+    const send = (signed: RegistryMessage): void => {
+      this.#asked.set(this.client.request(signed, now), { id, inquirer })
+    }
+    if (challenge === undefined) send(message)
+    else this.#context.sign(challenge, (signature) => send(withSignature(message, signature)))
     return id
   }
 
@@ -72,9 +84,11 @@ export class RegistryDesk {
     }
   }
 
-  #answer(id: number, outcome: Outcome): Answer | true {
-    const inquirer = this.#inquirers.get(id) ?? { kind: 'quiet' }
-    this.#inquirers.delete(id)
+  #answer(requestId: number, outcome: Outcome): Answer | true {
+    const asked = this.#asked.get(requestId)
+    this.#asked.delete(requestId)
+    if (asked === undefined) return true
+    const { id, inquirer } = asked
     if (inquirer.kind !== 'user') return { inquirer, outcome }
     const { reply, error } = outcome
     if (error === undefined) this.#context.emit({ type: 'registry-reply', id, reply })

@@ -1,11 +1,13 @@
 /** Does what the trust exchange asks for: streams to port 444, requests to the registry, ends of tunnels. */
+import { toBase64 } from '../bytes.ts'
 import { PORT } from '../constants.ts'
 import { PilotError } from '../errors.ts'
 import type { Instant } from '../machine.ts'
 import type { Registration } from '../rendezvous/registration.ts'
-import type { RegistryRequests } from '../rendezvous/registry-requests.ts'
+import type { RegistryRequest, RegistryRequests } from '../rendezvous/registry-requests.ts'
+import { encodeHandshakeMessage, type HandshakeMessage } from '../trust/handshake-message.ts'
 import type { Address } from '../wire/address.ts'
-import type { RegistryMessage } from '../wire/registry-message.ts'
+import { handshakeChallenge } from '../wire/registry-challenge.ts'
 import type { NodeContext } from './context.ts'
 import type { PeerTable } from './peer-table.ts'
 import type { RegistryDesk } from './registry-desk.ts'
@@ -52,9 +54,9 @@ export class TrustCourier {
     const { requests } = context
     switch (event.type) {
       case 'dial':
-        return this.#dial(event.peerId, event.token, event.message, now)
+        return this.#send(event.peerId, event.token, event.message, now)
       case 'registry':
-        desk.ask({ kind: 'trust', token: event.token }, registryMessage(requests, event), now)
+        desk.ask({ kind: 'trust', token: event.token }, registryRequest(requests, event), now)
         return
       case 'lookup':
         desk.ask({ kind: 'lookup', peerId: event.peerId }, requests.lookup(event.peerId), now)
@@ -76,6 +78,15 @@ export class TrustCourier {
       default:
         context.emit(event)
     }
+  }
+
+  /** What the message says is signed first. */
+  #send(peerId: number, token: number, message: HandshakeMessage, now: Instant): void {
+    const { context } = this.#parts
+    context.sign(handshakeChallenge(context.nodeId, peerId), (signature) => {
+      const signed = { ...message, signature: toBase64(signature) }
+      this.#dial(peerId, token, encodeHandshakeMessage(signed), now)
+    })
   }
 
   #dial(peerId: number, token: number, message: Uint8Array, now: Instant): void {
@@ -106,10 +117,10 @@ export class TrustCourier {
   }
 }
 
-function registryMessage(
+function registryRequest(
   requests: RegistryRequests,
   { op, peerId, accept, text }: Extract<TrustExchangeEvent, { type: 'registry' }>,
-): RegistryMessage {
+): RegistryRequest {
   switch (op) {
     case 'report':
       return requests.reportTrust(peerId)

@@ -35,7 +35,8 @@ export type TrustExchangeEvent =
       readonly type: 'dial'
       readonly peerId: number
       readonly token: number
-      readonly message: Uint8Array
+      /** Not signed yet. */
+      readonly message: HandshakeMessage
     }
   | {
       readonly type: 'registry'

@@ -2,7 +2,6 @@
 import { fromBase64, fromUtf8, toBase64, utf8 } from '../bytes.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import { UsageError, WireError } from '../errors.ts'
-import type { Identity } from '../identity/identity.ts'
 import { handshakeChallenge } from '../wire/registry-challenge.ts'
 
 export type HandshakeType =
@@ -42,11 +41,10 @@ export interface HandshakeContent {
   readonly timestamp: number
 }
 
-/** Signs and encodes. @throws {UsageError} `ERR_INVALID_ARGUMENT` when the text exceeds 700 bytes. */
+/** Not signed yet: what is to be signed is `handshakeChallenge` (spec/03 §D.1). @throws {UsageError} `ERR_INVALID_ARGUMENT` when the text exceeds 700 bytes. */
 export function createHandshakeMessage(
-  identity: Identity,
+  publicKey: Uint8Array,
   senderId: number,
-  receiverId: number,
   { type, text, timestamp }: HandshakeContent,
 ): HandshakeMessage {
   const bytes = utf8(text).length
@@ -58,9 +56,9 @@ export function createHandshakeMessage(
   return {
     type,
     nodeId: senderId,
-    publicKey: toBase64(identity.publicKey),
+    publicKey: toBase64(publicKey),
     justification: type === 'handshake_request' ? text : '',
-    signature: identity.signBase64(handshakeChallenge(senderId, receiverId)),
+    signature: '',
     reason: type === 'handshake_request' ? '' : text,
     timestamp,
   }

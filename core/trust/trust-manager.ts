@@ -6,10 +6,9 @@
 import { toBase64 } from '../bytes.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import { SecurityError } from '../errors.ts'
-import type { Identity } from '../identity/identity.ts'
+import type { Signer } from '../identity/signer.ts'
 import {
   createHandshakeMessage,
-  encodeHandshakeMessage,
   type HandshakeMessage,
   type HandshakeType,
   verifyHandshakeMessage,
@@ -29,12 +28,12 @@ const COPY_SECONDS = 60
 const SEEN_MAX = 8192
 
 export type TrustEvent =
-  /** Deliver `message` to the peer's port 444; `type` tells what to do when that fails. */
+  /** Sign `message` and deliver it to the peer's port 444; `type` tells what to do when that fails. */
   | {
       readonly type: 'send'
       readonly peerId: number
       readonly kind: HandshakeType
-      readonly message: Uint8Array
+      readonly message: HandshakeMessage
       readonly text: string
     }
   | { readonly type: 'report'; readonly peerId: number }
@@ -54,7 +53,7 @@ export type HandshakeVerdict = 'applied' | 'ignored' | 'invalid'
 
 export interface TrustManagerOptions {
   readonly crypto: CryptoProvider
-  readonly identity: Identity
+  readonly identity: Pick<Signer, 'publicKey'>
   readonly nodeId: number
   readonly store: TrustStore
   /** Trust whoever asks, as `-trust-auto-approve` of later references. */
@@ -290,9 +289,7 @@ export class TrustManager {
   #send(peerId: number, kind: HandshakeType, text: string, unixSeconds: number): void {
     const { identity, nodeId } = this.#options
     const content = { type: kind, text, timestamp: this.#stamp(peerId, unixSeconds) }
-    const message = encodeHandshakeMessage(
-      createHandshakeMessage(identity, nodeId, peerId, content),
-    )
+    const message = createHandshakeMessage(identity.publicKey, nodeId, content)
     this.#events.push({ type: 'send', peerId, kind, message, text })
   }
 

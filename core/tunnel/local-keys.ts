@@ -3,40 +3,54 @@
  * first; a peer that cannot make use of it any more gets a fresh one (spec/01 §7.4).
  */
 import type { CryptoProvider } from '../crypto/provider.ts'
-import type { Identity } from '../identity/identity.ts'
 import {
   encodeKeyExchangeFrame,
   KEY_EXCHANGE_FLAG,
   keyExchangeSigningBytes,
 } from '../wire/frame.ts'
 
-export class LocalKeys {
-  readonly publicKey: Uint8Array
-  /** PILA that asks for the peer's keys, and PILA that answers one. */
+/** PILA that asks for the peer's keys, and PILA that answers one. */
+export interface Announcements {
   readonly request: Uint8Array
   readonly response: Uint8Array
+}
+
+export class LocalKeys {
+  readonly publicKey: Uint8Array
   readonly #crypto: CryptoProvider
   readonly #privateKey: Uint8Array
+  readonly #nodeId: number
+  readonly #identityKey: Uint8Array
+  #announcements: Announcements | undefined
 
-  constructor(crypto: CryptoProvider, identity: Identity, nodeId: number) {
+  constructor(crypto: CryptoProvider, identityKey: Uint8Array, nodeId: number) {
     this.#crypto = crypto
+    this.#identityKey = identityKey
+    this.#nodeId = nodeId
     this.#privateKey = crypto.random(32)
     this.publicKey = crypto.x25519PublicKey(this.#privateKey)
-    const frame = {
-      sender: nodeId,
-      publicKey: this.publicKey,
-      identityKey: identity.publicKey,
-      signature: identity.sign(keyExchangeSigningBytes(nodeId, this.publicKey)),
-    }
+  }
+
+  /** What the identity signs before these keys can be announced. */
+  get signingBytes(): Uint8Array {
+    return keyExchangeSigningBytes(this.#nodeId, this.publicKey)
+  }
+
+  setSignature(signature: Uint8Array): void {
+    const { publicKey } = this
+    const frame = { sender: this.#nodeId, publicKey, identityKey: this.#identityKey, signature }
     // The trailer tells others that we derive by profile 2; nodes without trailers ignore it.
-    this.request = encodeKeyExchangeFrame({
-      ...frame,
-      trailer: { capabilities: 0, flags: KEY_EXCHANGE_FLAG.request },
-    })
-    this.response = encodeKeyExchangeFrame({
-      ...frame,
-      trailer: { capabilities: 0, flags: KEY_EXCHANGE_FLAG.response },
-    })
+    const announce = (flags: number): Uint8Array =>
+      encodeKeyExchangeFrame({ ...frame, trailer: { capabilities: 0, flags } })
+    this.#announcements = {
+      request: announce(KEY_EXCHANGE_FLAG.request),
+      response: announce(KEY_EXCHANGE_FLAG.response),
+    }
+  }
+
+  /** `undefined` until they are signed. */
+  get announcements(): Announcements | undefined {
+    return this.#announcements
   }
 
   /** `undefined` for a low-order peer key. */

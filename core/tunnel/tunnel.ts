@@ -191,19 +191,17 @@ export class Tunnel {
 
   /** The key exchange frame that is due, if any. */
   pollKeyExchange(now: Instant): Uint8Array | undefined {
-    if (this.#due === undefined) return undefined
+    const { announcements } = this.#localKeys
+    if (this.#due === undefined || announcements === undefined) return undefined
     const due = this.#due
     this.#due = undefined
-    if (due === 'request') {
-      this.#lastRequestAt = now
-      return this.#localKeys.request
-    }
-    this.#lastAnswerAt = now
-    return this.#localKeys.response
+    if (due === 'request') this.#lastRequestAt = now
+    else this.#lastAnswerAt = now
+    return announcements[due]
   }
 
   get wantsTransmit(): boolean {
-    return this.#due !== undefined
+    return this.#due !== undefined && this.#localKeys.announcements !== undefined
   }
 
   handleTimeout(now: Instant): void {

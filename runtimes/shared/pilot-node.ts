@@ -32,6 +32,7 @@ import { PathSocket } from './path-socket.ts'
 import { RegistryCalls } from './registry-calls.ts'
 import type { MakePeerConnection } from './rtc/peer-connection.ts'
 import { RtcPaths } from './rtc/rtc-paths.ts'
+import { signed } from './signed.ts'
 import { StreamConnection, streamError } from './stream-connection.ts'
 import type { DatagramSocket, RegistryConnector, SocketEvent } from './transport.ts'
 import { TrustCalls } from './trust-calls.ts'
@@ -232,27 +233,27 @@ export class SharedPilotNode implements PilotNode {
   }
 
   async setHostname(hostname: string): Promise<RegistryReply> {
-    const reply = await this.registry.request(this.#machine.requests.setHostname(hostname))
+    const reply = await this.registry.ask(this.#machine.requests.setHostname(hostname))
     this.#machine.setProfile({ hostname })
     return reply
   }
 
   async setVisibility(isPublic: boolean): Promise<RegistryReply> {
-    const reply = await this.registry.request(this.#machine.requests.setVisibility(isPublic))
+    const reply = await this.registry.ask(this.#machine.requests.setVisibility(isPublic))
     this.#machine.setProfile({ isPublic })
     return reply
   }
 
   setTags(tags: readonly string[]): Promise<RegistryReply> {
-    return this.registry.request(this.#machine.requests.setTags(tags))
+    return this.registry.ask(this.#machine.requests.setTags(tags))
   }
 
   setTaskExec(enabled: boolean): Promise<RegistryReply> {
-    return this.registry.request(this.#machine.requests.setTaskExec(enabled))
+    return this.registry.ask(this.#machine.requests.setTaskExec(enabled))
   }
 
   async deregister(): Promise<RegistryReply> {
-    const reply = await this.registry.request(this.#machine.requests.deregister())
+    const reply = await this.registry.ask(this.#machine.requests.deregister())
     this.#machine.stopRegistration()
     return reply
   }
@@ -309,7 +310,7 @@ export class SharedPilotNode implements PilotNode {
     await this.#drained(deadline)
     if (this.#machine.isRegistered && this.#machine.isRegistryConnected) {
       const left = Math.max(100, deadline - this.#clock.now())
-      await this.registry.request(this.#machine.requests.deregister(), {}, left).catch(() => {})
+      await this.registry.ask(this.#machine.requests.deregister(), {}, left).catch(() => {})
     }
     this.#machine.closeRegistry()
     this.#driver.drain()
@@ -383,6 +384,9 @@ export class SharedPilotNode implements PilotNode {
       case 'trust-changed':
       case 'trust-outcome':
         break // told to the one who asked
+      case 'sign':
+        void this.#sign(event.id, event.message)
+        break
       case 'registry-connect':
       case 'registry-send':
       case 'registry-disconnect':
@@ -390,6 +394,12 @@ export class SharedPilotNode implements PilotNode {
       default:
         this.#emit(event)
     }
+  }
+
+  async #sign(id: number, message: Uint8Array): Promise<void> {
+    const signature = await signed(this.#options.machine.identity, message).catch(() => undefined)
+    this.#machine.handleSignature(id, signature, this.#clock.now())
+    this.#driver.schedule()
   }
 
   #handleSocketEvent(event: SocketEvent): void {

@@ -7,6 +7,7 @@ import {
   PilotError,
   parseAddress,
   type RegistryMessage,
+  type RegistryRequest,
   type SocketAddress,
   UsageError,
 } from '../../core/index.ts'
@@ -41,13 +42,17 @@ export class RegistryCalls implements RegistryApi {
     return this.#isAnswering && this.#machine.isRegistryConnected
   }
 
-  /** Without `timeoutMs` as long as the machine waits. */
-  request(
-    message: RegistryMessage,
+  request(message: RegistryMessage, options?: CallOptions): Promise<RegistryReply> {
+    return this.ask({ message }, options)
+  }
+
+  /** A request of this node, signed where it wants that. Without `timeoutMs` as long as the machine waits. */
+  ask(
+    request: RegistryRequest,
     { signal }: CallOptions = {},
     timeoutMs?: number,
   ): Promise<RegistryReply> {
-    const id = this.#machine.request(message, this.#options.clock.now())
+    const id = this.#machine.request(request, this.#options.clock.now())
     const deferred = defer<RegistryReply>({
       signal,
       timeoutMs,

@@ -15,10 +15,11 @@ import {
   encodeBeaconMessage,
   encodeCompatMessage,
   encodePunchFrame,
-  type Identity,
   type Instant,
+  type Signer,
   sameEndpoint,
   toBase64,
+  utf8,
   WireError,
 } from '../../core/index.ts'
 import type { Clock } from './clock.ts'
@@ -54,7 +55,7 @@ export const RELAY_ENDPOINT: Endpoint = { address: 'relay', port: 1 }
 export interface RelaySocketOptions {
   /** Of the relay door, see `rendezvousUrls`. */
   readonly url: string
-  readonly identity: Identity
+  readonly identity: Signer
   readonly clock: Clock
   /** Default: the global `WebSocket`. */
   readonly openWebSocket?: OpenWebSocket
@@ -203,21 +204,27 @@ export class RelaySocket implements DatagramSocket {
     }
     if (message.type === 'auth_challenge' && !state.hasReplied) {
       state.hasReplied = true
-      const { identity } = this.#options
-      const { nonce, ts } = message
-      socket.send(
-        encodeCompatMessage({
-          type: 'auth_reply',
-          nodeId: this.#nodeId,
-          publicKey: toBase64(identity.publicKey),
-          signature: identity.sign(compatChallenge(this.#nodeId, nonce, ts)),
-        }),
-      )
+      this.#reply(socket, message.nonce, message.ts)
     } else if (message.type === 'auth_ok' && state.hasReplied) {
       this.#enter({ name: 'open', socket, since: this.#heardAt })
       this.#keepAlive(socket)
       this.onevent?.({ type: 'relay-connected' })
     } else this.#fail(socket, `${message.type} out of turn`)
+  }
+
+  #reply(socket: WebSocketLike, nonce: string, ts: number | undefined): void {
+    const { identity } = this.#options
+    const nodeId = this.#nodeId
+    const challenge = utf8(compatChallenge(nodeId, nonce, ts))
+    const send = (signature: Uint8Array): void => {
+      if (!this.#isCurrent(socket)) return
+      const publicKey = toBase64(identity.publicKey)
+      socket.send(encodeCompatMessage({ type: 'auth_reply', nodeId, publicKey, signature }))
+    }
+    if (identity.sign !== undefined) return send(identity.sign(challenge))
+    identity.signLater(challenge).then(send, (error: unknown) => {
+      this.#fail(socket, error instanceof Error ? error.message : String(error))
+    })
   }
 
   #handleClose(code: number, reason: string, problem: string | undefined): void {

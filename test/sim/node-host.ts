@@ -4,6 +4,7 @@ import {
   type Endpoint,
   Identity,
   type Instant,
+  type LaterSigner,
   NodeMachine,
   type NodeMachineEvent,
   type NodeMachineOptions,
@@ -114,6 +115,8 @@ export interface NodeHostOptions {
   readonly name: string
   readonly isPublic?: boolean
   readonly identity?: Identity
+  /** The machine is not given the key: signatures come so much later. */
+  readonly signingMs?: number
   readonly trustStore?: TrustStore
   readonly machine?: Partial<NodeMachineOptions>
 }
@@ -147,7 +150,7 @@ export class NodeHost implements Host {
     this.trustStore = options.trustStore ?? new TrustStore()
     this.machine = new NodeMachine({
       crypto,
-      identity: this.identity,
+      identity: options.signingMs === undefined ? this.identity : this.#laterSigner(),
       trustStore: this.trustStore,
       unixNow: () => options.rendezvous.time.unixSeconds,
       now: world.now,
@@ -195,12 +198,26 @@ export class NodeHost implements Host {
 
   #handleEvent(event: NodeMachineEvent, now: Instant): void {
     if (event.type === 'registry-connect') this.#connect()
+    else if (event.type === 'sign') this.#sign(event.id, event.message)
     else if (event.type === 'registry-send') this.#request(event.bytes)
     else if (event.type === 'registry-disconnect') this.#tcp = undefined
     else {
       if (event.type === 'incoming') this.onStream(event.stream, now)
       this.events.push(event)
     }
+  }
+
+  #laterSigner(): LaterSigner {
+    const { publicKey } = this.identity
+    return { publicKey, signLater: () => Promise.reject(new Error('the world has no promises')) }
+  }
+
+  #sign(id: number, message: Uint8Array): void {
+    const { world, signingMs = 0 } = this.#options
+    world.at(world.now + signingMs, () => {
+      this.machine.handleSignature(id, this.identity.sign(message), world.now)
+      world.touch(this)
+    })
   }
 
   #connect(): void {

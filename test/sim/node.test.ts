@@ -1,6 +1,6 @@
 /** Two nodes and a rendezvous: the story on bad networks, in virtual time. */
 import { describe, expect, it } from 'vitest'
-import type { Endpoint, Stream } from '../../core/index.ts'
+import type { Endpoint, Identity, Stream } from '../../core/index.ts'
 import type { LinkOptions } from './link.ts'
 import { NodeHost, RendezvousHost, serveEcho } from './node-host.ts'
 import { World } from './world.ts'
@@ -255,6 +255,12 @@ describe('private nodes', () => {
     world.touch(b)
     expect(world.runUntilTrue(() => a.machine.trust.isTrusted(id), world.now + 5000)).toBe(true)
     expectEcho(world, a, id, 1000, 5000)
+    const kinds = () => [
+      a.machine.peers.get(id)?.paths.kind,
+      b.machine.peers.get(a.machine.nodeId)?.paths.kind,
+    ]
+    world.runUntilTrue(() => kinds().every((kind) => kind === 'direct'), world.now + 5000)
+    expect(kinds()).toEqual(['direct', 'direct'])
     b.machine.revokeTrust(a.machine.nodeId, world.now)
     world.touch(b)
     expect(world.runUntilTrue(() => !a.machine.trust.isTrusted(id), world.now + 5000)).toBe(true)
@@ -390,6 +396,54 @@ describe('private nodes', () => {
     expect(
       world.runUntilTrue(() => a.machine.trust.isTrusted(b.machine.nodeId), world.now + 15_000),
     ).toBe(true)
+  })
+})
+
+describe('nodes whose signatures come later', () => {
+  it('register, trust, talk, part and restart like any other', () => {
+    const world = new World({ seed: 21, link: { latencyMs: 10 } })
+    const rendezvous = new RendezvousHost(world)
+    world.add(rendezvous)
+    const leave = new Map<NodeHost, () => void>()
+    const make = (name: string, endpoint: Endpoint, identity?: Identity): NodeHost => {
+      const host = new NodeHost({
+        world,
+        rendezvous,
+        endpoint,
+        name,
+        isPublic: false,
+        signingMs: 40,
+        ...(identity === undefined ? {} : { identity }),
+      })
+      host.machine.listen(ECHO)
+      leave.set(host, world.add(host).detach)
+      start(world, [host])
+      return host
+    }
+    const [a, b] = [make('a', A), make('b', B)]
+    const id = b.machine.nodeId
+    a.machine.requestTrust(id, 'hello', world.now)
+    world.touch(a)
+    const isPending = (): boolean => b.machine.trust.store.pending().length > 0
+    world.check(() => expect(world.runUntilTrue(isPending, world.now + 5000)).toBe(true))
+    b.machine.approveTrust(a.machine.nodeId, world.now)
+    world.touch(b)
+    const isTrusted = (): boolean => a.machine.trust.isTrusted(id)
+    world.check(() => expect(world.runUntilTrue(isTrusted, world.now + 5000)).toBe(true))
+    expectEcho(world, a, id, 100_000, 5000)
+    leave.get(b)!()
+    const again = make('b', { ...B, port: 4321 }, b.identity)
+    expect(again.machine.nodeId).toBe(id)
+    again.trustStore.trust(b.trustStore.trusted()[0]!)
+    expectEcho(world, a, id, 1000, 10_000)
+  })
+
+  it('count what could not be signed, and go on', () => {
+    const { world, a, b } = story(22, { latencyMs: 10 })
+    expect(a.machine.drops.unsigned).toBeUndefined()
+    a.machine.handleSignature(4711, undefined, world.now)
+    expect(a.machine.drops.unsigned).toBe(1)
+    expectEcho(world, a, b.machine.nodeId, 100, 5000)
   })
 })
 

@@ -6,10 +6,10 @@
 import {
   type CryptoProvider,
   type Endpoint,
-  type Identity,
   type NodeMachine,
   PilotError,
   PORT,
+  type Signer,
   toHex,
 } from '../../../core/index.ts'
 import type { NodeEvent, PilotConnection, PilotNode } from '../api.ts'
@@ -28,7 +28,7 @@ export interface RtcPathsOptions {
   readonly machine: NodeMachine
   readonly socket: PathSocket
   readonly crypto: CryptoProvider
-  readonly identity: Identity
+  readonly identity: Signer
   readonly now: () => number
   /** The machine was changed: let the driver drain. */
   readonly schedule: () => void

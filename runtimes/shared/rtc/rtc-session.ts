@@ -3,7 +3,7 @@
  * channel is a datagram path (unordered, never retransmitted): the tunnel's frames go through it as they are.
  */
 import { equals } from '../../../core/bytes.ts'
-import { type CryptoProvider, type Identity, PilotError } from '../../../core/index.ts'
+import { type CryptoProvider, PilotError, type Signer } from '../../../core/index.ts'
 import type { PilotConnection } from '../api.ts'
 import {
   type DataChannel,
@@ -28,7 +28,7 @@ const OPEN_TIMEOUT_MS = 20_000
 
 export interface RtcSessionOptions {
   readonly crypto: CryptoProvider
-  readonly identity: Identity
+  readonly identity: Signer
   readonly nodeId: number
   readonly peerId: number
   /** Registered key of the peer. */
@@ -53,6 +53,8 @@ export class RtcSession {
   readonly #decoder = new SignalDecoder()
   /** Messages are dealt with one after the other: applying a description takes time. */
   #work: Promise<void> = Promise.resolve()
+  /** Signatures may take time, and messages leave in order. */
+  #saying: Promise<void> = Promise.resolve()
   #session: string | undefined
   #sent = 0
   #received = 0
@@ -100,12 +102,11 @@ export class RtcSession {
   /** Tells the peer and lets go of everything. */
   end(reason: string): void {
     if (this.#isOver) return
-    const bye = this.#sign({ kind: 'bye', reason })
+    this.#say({ kind: 'bye', reason })
     this.#isOver = true
-    if (bye !== undefined) this.#options.stream.write(bye)
     this.#isOpen = false
     clearTimeout(this.#timer)
-    this.#options.stream.close()
+    void this.#saying.then(() => this.#options.stream.close())
     this.#channel.close()
     this.#connection.close()
     this.#options.onend(this, reason)
@@ -195,17 +196,18 @@ export class RtcSession {
   }
 
   #say(body: SignalBody): void {
-    const frame = this.#sign(body)
-    // A few KiB into a send buffer of a MiB: what does not fit is a peer that does not read.
-    if (frame !== undefined && this.#options.stream.write(frame) < frame.length)
-      this.end('the peer does not read signaling')
-  }
-
-  #sign(body: SignalBody): Uint8Array | undefined {
-    const { crypto, identity, nodeId, peerId } = this.#options
-    if (this.#isOver || this.#session === undefined) return undefined
+    const { crypto, identity, nodeId, peerId, stream } = this.#options
+    if (this.#isOver || this.#session === undefined) return
     const parties: SignalParties = { sender: nodeId, receiver: peerId, session: this.#session }
-    return encodeSignal(crypto, identity, parties, ++this.#sent, body)
+    const signing = encodeSignal(crypto, identity, parties, ++this.#sent, body)
+    signing.catch(() => {}) // told below, in its turn
+    this.#saying = this.#saying
+      .then(async () => {
+        const frame = await signing
+        // A few KiB into a send buffer of a MiB: what does not fit is a peer that does not read.
+        if (stream.write(frame) < frame.length) this.end('the peer does not read signaling')
+      })
+      .catch((error: unknown) => this.end(error instanceof Error ? error.message : String(error)))
   }
 
   #later(work: () => Promise<void>): void {

@@ -3,8 +3,9 @@
  * of the encrypted tunnel, each signed by the sender's identity. So nobody in between can read a fingerprint
  * or put another in its place. (Ours; the reference has nothing like it.)
  */
-import { concat, fromBase64, fromUtf8, toHex, utf8, viewOf } from '../../../core/bytes.ts'
-import { type CryptoProvider, type Identity, WireError } from '../../../core/index.ts'
+import { concat, fromBase64, fromUtf8, toBase64, toHex, utf8, viewOf } from '../../../core/bytes.ts'
+import { type CryptoProvider, type Signer, WireError } from '../../../core/index.ts'
+import { signed } from '../signed.ts'
 import type { IceCandidate } from './peer-connection.ts'
 
 /** One message, as JSON; descriptions are a few KiB. */
@@ -23,15 +24,17 @@ export interface SignalParties {
 }
 
 /** Frame of message number `sequence` (from 1): u32 length, JSON. */
-export function encodeSignal(
+export async function encodeSignal(
   crypto: CryptoProvider,
-  identity: Identity,
+  identity: Signer,
   parties: SignalParties,
   sequence: number,
   body: SignalBody,
-): Uint8Array {
+): Promise<Uint8Array> {
   const text = JSON.stringify(body)
-  const signature = identity.signBase64(challenge(crypto, parties, sequence, text))
+  const signature = toBase64(
+    await signed(identity, utf8(challenge(crypto, parties, sequence, text))),
+  )
   const json = utf8(JSON.stringify({ session: parties.session, sequence, body: text, signature }))
   if (json.length > SIGNAL_BYTES_MAX)
     throw new WireError('ERR_WIRE_LENGTH', `signal of ${json.length} bytes`)

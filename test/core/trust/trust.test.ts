@@ -11,6 +11,7 @@ import {
 } from '../../../core/trust/handshake-message.ts'
 import { type TrustEvent, TrustManager } from '../../../core/trust/trust-manager.ts'
 import { TrustStore } from '../../../core/trust/trust-store.ts'
+import { handshakeChallenge } from '../../../core/wire/registry-challenge.ts'
 import { crypto, hex, vectors } from '../../support.ts'
 
 const NOW = 1_772_200_000
@@ -26,10 +27,9 @@ function message(
   type: HandshakeType,
   { by = alice, sender = 1, receiver = 2, at = NOW, text = 'j' } = {},
 ) {
-  const encoded = encodeHandshakeMessage(
-    createHandshakeMessage(by, sender, receiver, { type, text, timestamp: at }),
-  )
-  return decodeHandshakeMessage(encoded)
+  const unsigned = createHandshakeMessage(by.publicKey, sender, { type, text, timestamp: at })
+  const signature = by.signBase64(handshakeChallenge(sender, receiver))
+  return decodeHandshakeMessage(encodeHandshakeMessage({ ...unsigned, signature }))
 }
 
 function drain(manager: TrustManager): TrustEvent[] {
@@ -307,13 +307,13 @@ describe('what a message may do', () => {
     for (let i = 0; i < 20; i++) {
       manager.request(1, 'again', NOW)
       const sent = drain(manager).find((event) => event.type === 'send')
-      times.push(decodeHandshakeMessage(sent!.message).timestamp)
+      times.push(sent!.message.timestamp)
     }
     expect(times.slice(0, 16)).toEqual(Array.from({ length: 16 }, (_, i) => NOW + i))
     expect(times.at(-1)).toBe(NOW + 15)
     manager.request(3, 'another node', NOW)
     const other = drain(manager).find((event) => event.type === 'send')
-    expect(decodeHandshakeMessage(other!.message).timestamp).toBe(NOW)
+    expect(other!.message.timestamp).toBe(NOW)
   })
 
   it('control characters of strangers do not reach a terminal', () => {

@@ -10,21 +10,32 @@ import {
 } from '../../../core/wire/frame.ts'
 import { crypto } from '../../support.ts'
 
-const alice = new LocalKeys(crypto, Identity.generate(crypto), 1)
-const bob = new LocalKeys(crypto, Identity.generate(crypto), 2)
+function signedKeys(nodeId: number): {
+  keys: LocalKeys
+  request: Uint8Array
+  response: Uint8Array
+} {
+  const identity = Identity.generate(crypto)
+  const keys = new LocalKeys(crypto, identity.publicKey, nodeId)
+  keys.setSignature(identity.sign(keys.signingBytes))
+  return { keys, ...keys.announcements! }
+}
+
+const alice = signedKeys(1)
+const bob = signedKeys(2)
 
 function tunnel(): Tunnel {
-  return new Tunnel({ crypto, nodeId: 1, peerId: 2, localKeys: alice })
+  return new Tunnel({ crypto, nodeId: 1, peerId: 2, localKeys: alice.keys })
 }
 
 /** As G1 and G3 send it: no trailer. */
-function plain(keys: LocalKeys): KeyExchangeFrame {
+function plain(keys: { readonly request: Uint8Array }): KeyExchangeFrame {
   return decodeKeyExchangeFrame(keys.request.subarray(0, KEY_EXCHANGE_BYTES))
 }
 
 /** A tunnel that has keys and has just opened a frame of the peer. */
 function keyed(now: number): Tunnel {
-  const [one, other] = [tunnel(), new Tunnel({ crypto, nodeId: 2, peerId: 1, localKeys: bob })]
+  const [one, other] = [tunnel(), new Tunnel({ crypto, nodeId: 2, peerId: 1, localKeys: bob.keys })]
   one.handleKeyExchange(plain(bob), now)
   other.handleKeyExchange(plain(alice), now)
   one.pollKeyExchange(now)
@@ -67,4 +78,17 @@ describe('an announcement of a key we know', () => {
     one.handleKeyExchange(plain(bob), 6300)
     expect(one.pollKeyExchange(6300)).toEqual(alice.response)
   })
+})
+
+it('announces nothing before its keys are signed, and then what was due', () => {
+  const identity = Identity.generate(crypto)
+  const localKeys = new LocalKeys(crypto, identity.publicKey, 1)
+  const one = new Tunnel({ crypto, nodeId: 1, peerId: 2, localKeys })
+  one.want(0)
+  one.handleTimeout(0)
+  expect(one.wantsTransmit).toBe(false)
+  expect(one.pollKeyExchange(0)).toBeUndefined()
+  localKeys.setSignature(identity.sign(localKeys.signingBytes))
+  expect(one.wantsTransmit).toBe(true)
+  expect(one.pollKeyExchange(10)).toEqual(localKeys.announcements?.request)
 })

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { toBase64 } from '../../../../core/bytes.ts'
 import { Identity } from '../../../../core/identity/identity.ts'
-import { RegistryRequests } from '../../../../core/rendezvous/registry-requests.ts'
+import { RegistryRequests, withSignature } from '../../../../core/rendezvous/registry-requests.ts'
 import { nodeCrypto } from '../../crypto.ts'
 import type { Cli } from '../cli.ts'
 import { CliError, messageOf } from '../failure.ts'
@@ -35,8 +35,12 @@ export function addLookupCommands(program: Command, cli: Cli): void {
     .option('--identity <path>', 'identity file')
     .action(async (listenAddr: string, options: { identity?: string }) => {
       const { identity } = loadIdentity(cli, options.identity)
-      const request = new RegistryRequests(identity, 0).register(listenAddr, '')
-      cli.result(await requestRegistry(cli.registry, request, 'register'))
+      const { message, challenge = '' } = new RegistryRequests(identity.publicKey, 0).register(
+        listenAddr,
+        '',
+      )
+      const signed = withSignature(message, identity.sign(challenge))
+      cli.result(await requestRegistry(cli.registry, signed, 'register'))
     })
 
   program
