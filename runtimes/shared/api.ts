@@ -86,6 +86,13 @@ export type NodeEvent =
   | { readonly type: 'peer-keyed'; readonly nodeId: number }
   | { readonly type: 'peer-key-mismatch'; readonly nodeId: number }
   | { readonly type: 'path-changed'; readonly nodeId: number; readonly path: PathKind }
+  /**
+   * Pages: another tab of this origin runs the node from now on, or this one does. Streams and calls under way
+   * ended with `ERR_ENGINE_LOST`; listeners and subscriptions go on.
+   */
+  | { readonly type: 'leader-changed'; readonly isLeader: boolean }
+  /** Pages: a port could not be bound after all, e.g. because another tab was faster; its iterators throw. */
+  | { readonly type: 'listen-failed'; readonly port: number; readonly reason: string }
 
 export type PathKind = 'direct' | 'relay' | 'none'
 

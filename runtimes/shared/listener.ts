@@ -1,4 +1,5 @@
 /** Inbound connections of one port, as callback or as async iterator. */
+import type { PilotError } from '../../core/index.ts'
 import type { PilotConnection, PilotListener } from './api.ts'
 
 /** Connections that wait to be taken; the next is refused (spec/06 §9). */
@@ -8,9 +9,10 @@ export class Listener implements PilotListener {
   readonly port: number
   #onconnection: ((connection: PilotConnection) => void) | undefined
   readonly #waiting: PilotConnection[] = []
-  readonly #takers: ((result: IteratorResult<PilotConnection>) => void)[] = []
+  readonly #takers: PromiseWithResolvers<IteratorResult<PilotConnection>>[] = []
   readonly #release: () => void
   #isClosed = false
+  #failure: PilotError | undefined
 
   constructor(port: number, release: () => void) {
     this.port = port
@@ -30,7 +32,8 @@ export class Listener implements PilotListener {
   offer(connection: PilotConnection): void {
     if (this.#isClosed) connection.reset()
     else if (this.#onconnection !== undefined) this.#onconnection(connection)
-    else if (this.#takers.length > 0) this.#takers.shift()!({ done: false, value: connection })
+    else if (this.#takers.length > 0)
+      this.#takers.shift()!.resolve({ done: false, value: connection })
     else if (this.#waiting.length < BACKLOG_MAX) this.#waiting.push(connection)
     else connection.reset()
   }
@@ -40,7 +43,15 @@ export class Listener implements PilotListener {
     this.#isClosed = true
     this.#release()
     for (const connection of this.#waiting.splice(0)) connection.reset()
-    for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined })
+    for (const taker of this.#takers.splice(0)) taker.resolve({ done: true, value: undefined })
+  }
+
+  /** The port could not be bound after all: iterators throw `error`. */
+  fail(error: PilotError): void {
+    if (this.#isClosed) return
+    this.#failure = error
+    for (const taker of this.#takers.splice(0)) taker.reject(error)
+    this.close()
   }
 
   [Symbol.asyncIterator](): AsyncIterator<PilotConnection> {
@@ -48,8 +59,11 @@ export class Listener implements PilotListener {
       next: () => {
         const connection = this.#waiting.shift()
         if (connection !== undefined) return Promise.resolve({ done: false, value: connection })
+        if (this.#failure !== undefined) return Promise.reject(this.#failure)
         if (this.#isClosed) return Promise.resolve({ done: true, value: undefined })
-        return new Promise((resolve) => this.#takers.push(resolve))
+        const taker = Promise.withResolvers<IteratorResult<PilotConnection>>()
+        this.#takers.push(taker)
+        return taker.promise
       },
       return: () => {
         this.close()

@@ -8,6 +8,7 @@ import {
 } from '../../core/index.ts'
 import type { PilotConnection } from './api.ts'
 import type { Clock } from './clock.ts'
+import { webReadable, webWritable } from './web-streams.ts'
 
 export interface StreamConnectionContext {
   readonly machine: NodeMachine
@@ -26,8 +27,10 @@ export class StreamConnection implements PilotConnection {
   onclose: ((error: PilotError | undefined) => void) | undefined
   readonly #context: StreamConnectionContext
   readonly #stream: Stream
-  #isClosed = false
-  #error: PilotError | undefined
+  readonly #ending: { isClosed: boolean; error: PilotError | undefined } = {
+    isClosed: false,
+    error: undefined,
+  }
   #settleClosed!: (error: PilotError | undefined) => void
   #readable: ReadableStream<Uint8Array> | undefined
   #writable: WritableStream<Uint8Array> | undefined
@@ -61,7 +64,7 @@ export class StreamConnection implements PilotConnection {
   }
 
   write(data: Uint8Array): number {
-    if (this.#isClosed) return 0
+    if (this.#ending.isClosed) return 0
     const { machine, clock, schedule } = this.#context
     const taken = machine.write(this.#stream, data, clock.now())
     if (taken > 0) schedule()
@@ -69,14 +72,14 @@ export class StreamConnection implements PilotConnection {
   }
 
   close(): void {
-    if (this.#isClosed) return
+    if (this.#ending.isClosed) return
     const { machine, clock, schedule } = this.#context
     machine.closeStream(this.#stream, clock.now())
     schedule()
   }
 
   reset(): void {
-    if (this.#isClosed) return
+    if (this.#ending.isClosed) return
     const { machine, clock, schedule } = this.#context
     machine.resetStream(this.#stream, clock.now())
     schedule()
@@ -95,12 +98,12 @@ export class StreamConnection implements PilotConnection {
   }
 
   get readable(): ReadableStream<Uint8Array> {
-    this.#readable ??= this.#createReadable()
+    this.#readable ??= webReadable(this, this.#ending)
     return this.#readable
   }
 
   get writable(): WritableStream<Uint8Array> {
-    this.#writable ??= this.#createWritable()
+    this.#writable ??= webWritable(this, this.#ending)
     return this.#writable
   }
 
@@ -110,67 +113,13 @@ export class StreamConnection implements PilotConnection {
   }
 
   #finish(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    this.#error = streamError(this.#stream)
-    this.#settleClosed(this.#error)
+    if (this.#ending.isClosed) return
+    this.#ending.isClosed = true
+    this.#ending.error = streamError(this.#stream)
+    this.#settleClosed(this.#ending.error)
     this.onreadable?.()
     this.onwritable?.()
-    this.onclose?.(this.#error)
-  }
-
-  #createReadable(): ReadableStream<Uint8Array> {
-    let wake: (() => void) | undefined
-    this.onreadable = () => {
-      const woken = wake
-      wake = undefined
-      woken?.()
-    }
-    return new ReadableStream<Uint8Array>(
-      {
-        pull: async (controller) => {
-          for (;;) {
-            const data = this.read()
-            if (data !== undefined) return controller.enqueue(data)
-            if (this.ended) return controller.close()
-            if (this.#isClosed)
-              return this.#error === undefined ? controller.close() : controller.error(this.#error)
-            await new Promise<void>((resolve) => {
-              wake = resolve
-            })
-          }
-        },
-        cancel: () => this.close(),
-      },
-      { highWaterMark: 0 },
-    )
-  }
-
-  #createWritable(): WritableStream<Uint8Array> {
-    let wake: (() => void) | undefined
-    this.onwritable = () => {
-      const woken = wake
-      wake = undefined
-      woken?.()
-    }
-    return new WritableStream<Uint8Array>({
-      write: async (chunk) => {
-        for (let rest = chunk; rest.length > 0; ) {
-          if (this.#isClosed) throw this.#error ?? closedError()
-          rest = rest.subarray(this.write(rest))
-          if (rest.length === 0) return
-          await new Promise<void>((resolve) => {
-            wake = resolve
-          })
-        }
-      },
-      // Settles when the peer has acknowledged everything, or fails with what prevented that.
-      close: async () => {
-        this.close()
-        await this.closed
-      },
-      abort: () => this.reset(),
-    })
+    this.onclose?.(this.#ending.error)
   }
 }
 
@@ -194,8 +143,4 @@ export function streamError(stream: Stream): PilotError | undefined {
     case 'timeout':
       return new NetworkError('ERR_CONNECTION_RESET', `${peer} stopped answering`)
   }
-}
-
-function closedError(): PilotError {
-  return new NetworkError('ERR_CONNECTION_CLOSED', 'the connection is closed')
 }
