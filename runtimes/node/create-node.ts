@@ -23,9 +23,10 @@ import { rendezvousUrls } from '../shared/web-socket.ts'
 import { nodeCrypto } from './crypto.ts'
 import { FileStorage } from './file-storage.ts'
 import { registryConnector } from './registry-socket.ts'
+import type { WebRtcChoice } from './rtc/backend.ts'
 import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
-import { loadWebRtc, type WebRtcOptions } from './web-rtc.ts'
+import { type WebRtcOptions, webRtcProcess } from './web-rtc.ts'
 import { nodeWebSockets } from './web-socket.ts'
 
 type MachineSettings = Pick<
@@ -71,10 +72,11 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
   /** Pins the registry's TLS certificate: SHA-256 in hex. Without it the connection is plain TCP. */
   readonly registryFingerprint?: string
   /**
-   * Direct paths over WebRTC data channels to trusted peers that are only relayed, browsers above all. Needs the
-   * package node-datachannel. Default false.
+   * Direct paths over WebRTC data channels to trusted peers that are only relayed, browsers above all. They live in a
+   * process of their own, made when the first is wanted, with node-datachannel or werift, both optional packages.
+   * True is `auto`: whichever is installed. Default `off`.
    */
-  readonly webRtc?: boolean | WebRtcOptions
+  readonly webRtc?: boolean | WebRtcChoice | WebRtcOptions
   /** Default 10 000. */
   readonly registrationTimeoutMs?: number
 }
@@ -99,9 +101,8 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
     options.trustPath ??
     (typeof options.identity === 'string' ? `${dirname(options.identity)}/trust.json` : undefined)
   const trustStore = trustPath === undefined ? new TrustStore() : await loadTrust(trustPath)
-  const { webRtc = false } = options
-  const createPeerConnection =
-    webRtc === false ? undefined : await loadWebRtc(webRtc === true ? {} : webRtc)
+  const { webRtc = 'off' } = options
+  const rtc = webRtcProcess(typeof webRtc === 'boolean' ? (webRtc ? 'auto' : 'off') : webRtc)
   const udp = transport === 'compat' ? undefined : await udpParts(options, transport === 'auto')
   const { machine, ...parts } = udp ?? compatParts(options, identity)
   return SharedPilotNode.start(
@@ -116,7 +117,7 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
       },
       ...parts,
       clock: systemClock,
-      ...(createPeerConnection === undefined ? {} : { createPeerConnection }),
+      ...(rtc === undefined ? {} : { createPeerConnection: () => rtc.create(), parts: [rtc] }),
       ...(trustPath === undefined
         ? {}
         : { saveTrust: (text) => storageOf(trustPath).write(basename(trustPath), utf8(text)) }),

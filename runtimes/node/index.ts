@@ -3,4 +3,5 @@ export { ERROR_CODES, Identity, PilotError, type PilotErrorCode } from '../../co
 export type * from '../shared/api.ts'
 export { type CreateNodeOptions, createNode, loadIdentity, type Transport } from './create-node.ts'
 export { nodeCrypto } from './crypto.ts'
+export type { WebRtcBackend, WebRtcChoice } from './rtc/backend.ts'
 export type { WebRtcOptions } from './web-rtc.ts'

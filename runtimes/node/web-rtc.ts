@@ -1,33 +1,25 @@
-/** WebRTC on Node, through the optional package node-datachannel. */
-import { UsageError } from '../../core/index.ts'
-import type { PilotNodeOptions } from '../shared/pilot-node.ts'
+/** WebRTC on Node: which implementation, and the process that it runs in. */
+import type { IceServer } from '../shared/rtc/peer-connection.ts'
+import { backendsFor, type WebRtcChoice } from './rtc/backend.ts'
+import { RtcProcess } from './rtc/rtc-process.ts'
 
 export interface WebRtcOptions {
-  /** STUN and TURN (over UDP) as URLs, e.g. `stun:example.org:3478`. Default none. */
-  readonly iceServers?: readonly { readonly urls: string }[]
+  /** Default `auto`: node-datachannel where it is installed, else werift, else none. */
+  readonly backend?: WebRtcChoice
+  /** STUN and TURN (over UDP), e.g. `{ urls: 'stun:example.org:3478' }`. Default none. */
+  readonly iceServers?: readonly IceServer[]
   /** Address of the interface to gather candidates on. Default: all but loopback. */
   readonly bindAddress?: string
 }
 
-export type PeerConnectionMaker = NonNullable<PilotNodeOptions['createPeerConnection']>
-
-/** @throws {UsageError} `ERR_INVALID_ARGUMENT` when node-datachannel is not installed, or has no build here. */
-export async function loadWebRtc(options: WebRtcOptions = {}): Promise<PeerConnectionMaker> {
-  const { iceServers = [], bindAddress } = options
-  let polyfill: typeof import('node-datachannel/polyfill')
-  try {
-    polyfill = await import('node-datachannel/polyfill')
-  } catch (cause) {
-    throw new UsageError(
-      'ERR_INVALID_ARGUMENT',
-      'WebRTC on Node needs the package node-datachannel, which did not load; npm install node-datachannel',
-      { cause },
-    )
-  }
-  const { RTCPeerConnection } = polyfill
-  const settings = {
-    iceServers: iceServers.map(({ urls }) => ({ urls })),
-    ...(bindAddress === undefined ? {} : { bindAddress }),
-  }
-  return () => new RTCPeerConnection(settings as never)
+/**
+ * `undefined` where there is to be none. The process starts when a connection is wanted.
+ *
+ * @throws {UsageError} `ERR_INVALID_ARGUMENT` when the package of the backend that was named is not installed.
+ */
+export function webRtcProcess(choice: WebRtcChoice | WebRtcOptions): RtcProcess | undefined {
+  const { backend = 'auto', ...settings } =
+    typeof choice === 'string' ? { backend: choice } : choice
+  const backends = backendsFor(backend)
+  return backends.length === 0 ? undefined : new RtcProcess({ backends, settings })
 }

@@ -5,7 +5,7 @@
 import type { PilotError } from '../../core/errors.ts'
 import type { ConnectionStats, ConnectionStreamInfo } from '../../core/stream/info.ts'
 import type { Address, SocketAddress } from '../../core/wire/address.ts'
-import type { SocketEvent } from './transport.ts'
+import type { SocketEvent, WebRtcEvent } from './transport.ts'
 
 /**
  * Where to dial: `SocketAddress`, or text of one of the forms `N:NNNN.HHHH.LLLL:port`,
@@ -74,6 +74,7 @@ export interface PilotNode extends AsyncDisposable {
 /** Something a user may want to hear about. */
 export type NodeEvent =
   | SocketEvent
+  | WebRtcEvent
   | { readonly type: 'registered'; readonly address: Address }
   | { readonly type: 'registry-lost'; readonly reason: string }
   /** The beacon fell silent (no relay, no hole punching), or answers again. */

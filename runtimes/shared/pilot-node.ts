@@ -34,7 +34,7 @@ import type { MakePeerConnection } from './rtc/peer-connection.ts'
 import { RtcPaths } from './rtc/rtc-paths.ts'
 import { signed } from './signed.ts'
 import { StreamConnection, streamError } from './stream-connection.ts'
-import type { DatagramSocket, RegistryConnector, SocketEvent } from './transport.ts'
+import type { DatagramSocket, NodePart, RegistryConnector, SocketEvent } from './transport.ts'
 import { TrustCalls } from './trust-calls.ts'
 import { type Deferred, defer, settle } from './wait.ts'
 
@@ -52,6 +52,8 @@ export interface PilotNodeOptions {
   readonly saveTrust?: (text: string) => Promise<void>
   /** Makes WebRTC connections, where the runtime can: relayed peers then get direct paths too. */
   readonly createPeerConnection?: MakePeerConnection
+  /** What else runs for this node and ends with it. */
+  readonly parts?: readonly NodePart[]
   /** Default 10 000: how long `start` waits for the registry. */
   readonly registrationTimeoutMs?: number
 }
@@ -97,6 +99,7 @@ export class SharedPilotNode implements PilotNode {
       onstream: (stream) => this.#handleStream(stream),
     })
     options.socket.onevent = (event) => this.#handleSocketEvent(event)
+    for (const part of options.parts ?? []) part.onevent = (event) => this.#emit(event)
     const machine = this.#machine
     const { clock } = options
     this.trust = new TrustCalls({
@@ -137,7 +140,7 @@ export class SharedPilotNode implements PilotNode {
       if (options.socket.identify !== undefined) await node.#connect(timeoutMs, signal)
     } catch (error) {
       node.#driver.stop()
-      await node.#socket.close()
+      await Promise.all([node.#socket.close(), ...node.#closeParts()])
       throw error
     }
     node.#startRtcPaths()
@@ -320,7 +323,7 @@ export class SharedPilotNode implements PilotNode {
       for (const deferred of table.values()) deferred.reject(closed)
     this.registry.close(closed)
     await this.trust.close(closed)
-    await this.#socket.close()
+    await Promise.all([this.#socket.close(), ...this.#closeParts()])
     this.#over.resolve()
   }
 
@@ -441,6 +444,10 @@ export class SharedPilotNode implements PilotNode {
       schedule: () => this.#driver.schedule(),
       createConnection: createPeerConnection,
     })
+  }
+
+  #closeParts(): Promise<void>[] {
+    return (this.#options.parts ?? []).map((part) => part.close())
   }
 
   async #drained(deadline: number): Promise<void> {

@@ -9,6 +9,18 @@ export type SocketEvent =
   /** Another process with the same identity took the connection over; it is not fought for. */
   | { readonly type: 'relay-replaced' }
 
+/** The process that runs WebRTC died; the next path that is wanted starts another. */
+export interface WebRtcEvent {
+  readonly type: 'webrtc-lost'
+  readonly reason: string
+}
+
+/** What else runs for a node: it is closed with it, and its news are the node's. */
+export interface NodePart {
+  onevent?: ((event: WebRtcEvent) => void) | undefined
+  close(): Promise<void>
+}
+
 /** Datagrams. `send` may drop one; it does not throw. */
 export interface DatagramSocket {
   readonly localEndpoint: Endpoint

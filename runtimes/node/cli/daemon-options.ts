@@ -12,7 +12,7 @@ export interface StartFlags {
   readonly beacon?: string
   readonly transport?: string
   readonly rendezvousUrl?: string
-  readonly webrtc?: boolean | string
+  readonly webrtc?: string
   readonly iceServers?: string
   readonly listen?: string
   readonly endpoint?: string
@@ -86,7 +86,7 @@ export function startSettings(
   const rendezvousUrl = flags.rendezvousUrl ?? textOf(config, 'rendezvous_url')
   if (transport !== undefined) argv.push(`--transport=${transport}`)
   if (rendezvousUrl !== undefined) argv.push(`--rendezvous-url=${rendezvousUrl}`)
-  if (flags.webrtc !== undefined) argv.push(`--webrtc=${isTrue(flags.webrtc)}`)
+  if (flags.webrtc !== undefined) argv.push(`--webrtc=${flags.webrtc}`)
   if (flags.iceServers !== undefined) argv.push(`--ice-servers=${flags.iceServers}`)
   if (hostname !== '') argv.push(`--hostname=${hostname}`)
   if (owner !== undefined) argv.push(`--owner=${owner}`)

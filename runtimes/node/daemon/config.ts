@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { parseEndpoint } from '../../../core/index.ts'
+import type { IceServer } from '../../shared/rtc/peer-connection.ts'
 import { rendezvousUrls } from '../../shared/web-socket.ts'
 import { normalizeArguments } from '../cli/arguments.ts'
 import { messageOf } from '../cli/failure.ts'
@@ -15,6 +16,7 @@ import {
 } from '../cli/paths.ts'
 import { isTrue, parseDuration } from '../cli/values.ts'
 import { parseHostPort, type Transport } from '../create-node.ts'
+import { WEBRTC_CHOICES, type WebRtcChoice } from '../rtc/backend.ts'
 import { parseListen } from '../udp-socket.ts'
 import { VERSION } from '../version.ts'
 import type { WebRtcOptions } from '../web-rtc.ts'
@@ -26,7 +28,7 @@ export interface DaemonConfig {
   readonly beacon: string | false
   readonly transport: Transport
   readonly rendezvousUrl: string | undefined
-  readonly webRtc: boolean | WebRtcOptions
+  readonly webRtc: WebRtcOptions
   readonly listen: string
   readonly socket: string
   readonly endpoint: string | undefined
@@ -106,7 +108,11 @@ function createCommand(): Command {
       'udp',
     )
     .option('--rendezvous-url <url>', 'wss:// or ws:// URL, for compat and auto')
-    .option('--webrtc [bool]', 'direct paths to browsers; needs the package node-datachannel')
+    .option(
+      '--webrtc <name>',
+      'direct paths to browsers: native (node-datachannel), werift, auto (what is installed), off',
+      'auto',
+    )
     .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
     .option('--listen <ip:port>', 'UDP address; port 0 is any free one', ':0')
     .option(
@@ -268,7 +274,7 @@ function configOf(command: Command, home: string): DaemonConfig {
     beacon: beacon === undefined ? defaultBeacon(registry) : beacon === '' ? false : beacon,
     transport,
     rendezvousUrl,
-    webRtc: flag('webrtc') && { iceServers: iceServers(text('iceServers')) },
+    webRtc: { backend: webRtcChoice(text('webrtc')), iceServers: iceServers(text('iceServers')) },
     listen: text('listen'),
     socket: text('socket'),
     endpoint: text('endpoint') || undefined,
@@ -299,16 +305,31 @@ function configOf(command: Command, home: string): DaemonConfig {
   }
 }
 
-function iceServers(text: string): { urls: string }[] {
+/** A bool too, as with other flags: on is auto. */
+function webRtcChoice(text: string): WebRtcChoice {
+  const found = WEBRTC_CHOICES.find((one) => one === text)
+  if (found !== undefined) return found
+  if (/^(true|false|1|0)$/.test(text)) return isTrue(text) ? 'auto' : 'off'
+  throw new Error(`-webrtc is one of ${WEBRTC_CHOICES.join(', ')}, got ${JSON.stringify(text)}`)
+}
+
+/** `turn:user:password@host:port` is what libraries want in three parts. */
+function iceServers(text: string): IceServer[] {
   const urls = text.split(',').map((url) => url.trim())
   return urls
     .filter((url) => url !== '')
     .map((url) => {
-      if (!/^(stun|turns?):[^\s/]+$/.test(url))
+      const match = /^(stuns?|turns?):(?:([^\s/:@]+):([^\s/@]+)@)?([^\s/@]+)$/.exec(url)
+      const [, scheme = '', username, credential, rest] = match ?? []
+      const isTurn = scheme.startsWith('turn')
+      if (match === null || isTurn !== (username !== undefined))
         throw new Error(
           `-ice-servers takes stun:host:port or turn:user:password@host:port, got ${JSON.stringify(url)}`,
         )
-      return { urls: url }
+      const urls = `${scheme}:${rest}`
+      return username === undefined || credential === undefined
+        ? { urls }
+        : { urls, username, credential }
     })
 }
 

@@ -107,6 +107,9 @@ export class NodeWatch {
           'another process with this identity took the relay over; this one hears nothing until it is restarted',
         )
         break
+      case 'webrtc-lost':
+        log.warn('WebRTC paths are lost, the relay goes on', { reason: event.reason })
+        break
       case 'peer-keyed':
         log.debug('tunnel keyed', { node_id: event.nodeId })
         break

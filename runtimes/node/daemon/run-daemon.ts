@@ -4,6 +4,7 @@ import { formatAddress } from '../../../core/wire/address.ts'
 import { createNode } from '../create-node.ts'
 import { IpcServer } from '../ipc/server.ts'
 import { checkSocketPlace, isSocketLive } from '../ipc/socket-file.ts'
+import { backendsFor, type WebRtcChoice } from '../rtc/backend.ts'
 import { VERSION } from '../version.ts'
 import { type DaemonConfig, parseDaemonArguments } from './config.ts'
 import { adviceFor } from './fatal-advice.ts'
@@ -70,6 +71,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       ? { rendezvous: config.rendezvousUrl ?? '' }
       : { registry: config.registry }),
   })
+  logWebRtc(config.webRtc.backend ?? 'auto', log)
   // Before the node registers: a second daemon must not disturb the first one's registration.
   checkSocketPlace(config.socket)
   if (await isSocketLive(config.socket))
@@ -135,6 +137,13 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     await server?.close()
   }
   log.info('stopped')
+}
+
+function logWebRtc(choice: WebRtcChoice, log: Log): void {
+  const [backend] = backendsFor(choice)
+  if (backend !== undefined) log.info('WebRTC paths where they are wanted', { backend })
+  else if (choice === 'auto')
+    log.info('no WebRTC paths: neither node-datachannel nor werift is installed')
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -20,7 +20,7 @@ import { CHANNEL_FRAME_MAX, RtcSession, yieldsTo } from './rtc-session.ts'
 /** Of what a data channel is as a path: an endpoint of the network is preferred to it. */
 const CHANNEL_PATH = { frameBytesMax: CHANNEL_FRAME_MAX, rank: 1 }
 /** First wait after an attempt that failed; doubles to the last. */
-const RETRY_MS = 5000
+const RETRY_MS = 1000
 const RETRY_MAX_MS = 300_000
 
 export interface RtcPathsOptions {

@@ -25,6 +25,10 @@ export const CHANNEL_FRAME_MAX = 16_384
 /** Above it the newest frame is dropped: the path is a queue of no one's. */
 const BUFFERED_MAX = 1 << 20
 const OPEN_TIMEOUT_MS = 20_000
+/** Often over by itself; after that ICE is asked again, as it is at once when it failed. */
+const DISCONNECTED_MS = 2500
+/** Within which ICE has to find another way; then the connection is given up, and a new one tried. */
+const REPAIR_MS = 10_000
 
 export interface RtcSessionOptions {
   readonly crypto: CryptoProvider
@@ -61,6 +65,7 @@ export class RtcSession {
   #isOpen = false
   #isOver = false
   readonly #timer: ReturnType<typeof setTimeout>
+  #repairTimer: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: RtcSessionOptions) {
     this.#options = options
@@ -106,6 +111,7 @@ export class RtcSession {
     this.#isOver = true
     this.#isOpen = false
     clearTimeout(this.#timer)
+    clearTimeout(this.#repairTimer)
     void this.#saying.then(() => this.#options.stream.close())
     this.#channel.close()
     this.#connection.close()
@@ -119,12 +125,25 @@ export class RtcSession {
     }
     connection.onconnectionstatechange = () => {
       const state = connection.connectionState
-      if (state === 'failed') {
-        // The network changed: new candidates over the same signaling, which never left the tunnel.
-        if (this.isInitiator && this.#isOpen) this.#later(() => this.#offer(true))
-        else if (!this.#isOpen) this.end('ICE found no path')
-      } else if (state === 'closed') this.end(connection.closeReason ?? 'the connection was closed')
+      if (state === 'connected') clearTimeout(this.#repairTimer)
+      else if (state === 'disconnected') this.#repairAfter(DISCONNECTED_MS)
+      else if (state === 'failed' && this.#isOpen) this.#repair()
+      else if (state === 'failed') this.end('ICE found no path')
+      else if (state === 'closed') this.end(connection.closeReason ?? 'the connection was closed')
     }
+  }
+
+  #repairAfter(ms: number): void {
+    clearTimeout(this.#repairTimer)
+    this.#repairTimer = setTimeout(() => this.#repair(), ms)
+  }
+
+  /** The network changed: new candidates over the same signaling, which never left the tunnel. */
+  #repair(): void {
+    if (!this.#isOpen) return
+    clearTimeout(this.#repairTimer)
+    this.#repairTimer = setTimeout(() => this.end('ICE found no other path'), REPAIR_MS)
+    if (this.isInitiator) this.#later(() => this.#offer(true))
   }
 
   #watchChannel(): void {

@@ -28,7 +28,10 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
     .option('--beacon <host:port>', 'beacon (default: the host of the registry, port 9001)')
     .option('--transport <name>', 'udp, compat (WebSocket only) or auto (default: udp)')
     .option('--rendezvous-url <url>', 'wss:// URL of the rendezvous, for compat and auto')
-    .option('--webrtc [bool]', 'direct paths to browsers; needs the package node-datachannel')
+    .option(
+      '--webrtc <name>',
+      'direct paths to browsers: native, werift, auto or off (default: auto)',
+    )
     .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
     .option('--listen <ip:port>', 'UDP address (default: :0, any free port)')
     .option('--endpoint <ip:port>', 'public UDP address, when it is known')

@@ -57,14 +57,21 @@ describe('flags of the daemon', () => {
   })
 
   it('takes the relay of a rendezvous instead of UDP', () => {
-    expect(config()).toMatchObject({ transport: 'udp', rendezvousUrl: undefined, webRtc: false })
-    expect(config('-webrtc', '-ice-servers=stun:h:3478,turn:u:p@h').webRtc).toEqual({
-      iceServers: [{ urls: 'stun:h:3478' }, { urls: 'turn:u:p@h' }],
-    })
+    expect(config()).toMatchObject({ transport: 'udp', rendezvousUrl: undefined })
     expect(config('-transport=compat', '-rendezvous-url', 'wss://h')).toMatchObject({
       transport: 'compat',
       rendezvousUrl: 'wss://h',
     })
+  })
+
+  it('chooses what makes WebRTC paths, and takes STUN and TURN for them', () => {
+    expect(config().webRtc).toEqual({ backend: 'auto', iceServers: [] })
+    expect(config('-webrtc=werift', '-ice-servers=stun:h:3478,turn:u:p@h:1').webRtc).toEqual({
+      backend: 'werift',
+      iceServers: [{ urls: 'stun:h:3478' }, { urls: 'turn:h:1', username: 'u', credential: 'p' }],
+    })
+    expect(config('-webrtc', 'false').webRtc.backend).toBe('off')
+    expect(config('-webrtc=1').webRtc.backend).toBe('auto')
   })
 
   it('keeps using an identity of the older name, and makes none without a path', () => {
@@ -110,7 +117,9 @@ describe('flags of the daemon', () => {
     [['-max-conns-total', '0'], 'whole number above 0'],
     [['-plaintext-peers', '1,x'], '"x" is no node id'],
     [['-registry-tls'], 'needs -registry-fingerprint'],
-    [['-webrtc', '-ice-servers', 'http://h'], '-ice-servers takes stun:host:port'],
+    [['-ice-servers', 'http://h'], '-ice-servers takes stun:host:port'],
+    [['-ice-servers', 'turn:h:1'], 'turn:user:password@host:port'],
+    [['-webrtc', 'chrome'], '-webrtc is one of auto, native, werift, off, got "chrome"'],
     [['-transport', 'tcp'], '-transport is one of udp, compat, auto, got "tcp"'],
     [['-transport', 'compat'], '-transport compat needs -rendezvous-url'],
     [['-transport', 'auto', '-rendezvous-url', 'ftp://h'], 'not one of ws, wss, http, https'],
