@@ -12,6 +12,8 @@ export const ERROR_CODES = {
   ERR_WIRE_VALUE: 'A field holds a value the protocol does not allow.',
   ERR_INVALID_ARGUMENT: 'The caller passed a value outside its documented range.',
   ERR_ADDRESS_SYNTAX: 'Text is not an address of the form N:NNNN.HHHH.LLLL.',
+  ERR_IDENTITY_NOT_EXPORTABLE:
+    'The private key is held where nobody can read it, and no copy was made when it was.',
   ERR_IDENTITY_INVALID: 'An identity file or key does not hold a matching Ed25519 key pair.',
   ERR_STORE_CORRUPT: 'A file holds something other than what this program wrote; it is left alone.',
   ERR_STORE_IO: 'A file or directory could not be read or written.',

@@ -1,9 +1,9 @@
 /** `createNode` for a page: one WebSocket to the rendezvous, WebRTC to peers, identity in IndexedDB. */
 import {
   fromUtf8,
-  type Identity,
   type NodeMachineOptions,
   PilotError,
+  type Signer,
   StorageError,
   TrustStore,
   utf8,
@@ -37,7 +37,12 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
   /** `wss://host` of the rendezvous, or `ws://host:port`. */
   readonly rendezvous: string
   /** Default: the one of this origin in IndexedDB, made on the first visit. */
-  readonly identity?: Identity
+  readonly identity?: Signer
+  /**
+   * Under which the identity of this origin can be exported. It matters only on the first visit, when that is made:
+   * without one the browser holds the key and gives it to nobody.
+   */
+  readonly recoveryPassphrase?: string
   /** IndexedDB database. Default `pilot`. */
   readonly storageName?: string
   /** STUN and TURN for WebRTC. Default none: paths on one network, or through the relay. */
@@ -74,7 +79,9 @@ async function join(
 ): Promise<SharedPilotNode> {
   const storage = await IndexedDbStorage.open(options.storageName)
   void navigator.storage?.persist?.()
-  const identity = options.identity ?? (await new IdentityVault(browserCrypto, storage).load())
+  const { recoveryPassphrase } = options
+  const identity =
+    options.identity ?? (await new IdentityVault(storage).load(defined({ recoveryPassphrase })))
   const trustStore = await loadTrust(storage)
   const socket = new RelaySocket({ url: urls.relay, identity, clock: systemClock })
   const { hostname, isPublic, owner, keepaliveMs, synRateLimit, maxConnections, autoApprove } =
@@ -115,7 +122,7 @@ async function join(
 
 /** Exports, and replaces by an exported one, the identity of this origin. */
 export async function openIdentityVault(storageName?: string): Promise<IdentityVault> {
-  return new IdentityVault(browserCrypto, await IndexedDbStorage.open(storageName))
+  return new IdentityVault(await IndexedDbStorage.open(storageName))
 }
 
 function connectionMaker({ iceServers = [] }: CreateNodeOptions): () => RTCPeerConnection {

@@ -152,9 +152,32 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
     await context.close()
   }, 60_000)
 
+  it('a key made without a passphrase is given to nobody', async () => {
+    const page = await openTab(browser, pages.url)
+    await call(page, `tab.join('${url}', '')`)
+    expect(await call(page, 'tab.identity()')).toEqual({
+      protection: 'native',
+      isExportable: false,
+    })
+    await expect(call(page, `tab.exportIdentity('any')`)).rejects.toThrow(/recovery passphrase/)
+    const extracted = await page.evaluate(`(async () => {
+      const request = indexedDB.open('pilot')
+      await new Promise((resolve) => { request.onsuccess = resolve })
+      const get = request.result.transaction('values').objectStore('values').get('identity')
+      await new Promise((resolve) => { get.onsuccess = resolve })
+      const { key } = get.result
+      return crypto.subtle.exportKey('pkcs8', key).then(() => 'extracted', (error) => error.name)
+    })()`)
+    expect(extracted).toBe('InvalidAccessError')
+    await page.context().close()
+  }, 60_000)
+
   it('an identity goes from one browser to another under a passphrase', async () => {
     const [from, to] = await Promise.all([openTab(browser, pages.url), openTab(browser, pages.url)])
-    const { nodeId } = await call<Joined>(from, `tab.join('${url}', '')`)
+    const { nodeId } = await call<Joined>(from, `tab.join('${url}', '', 'correct horse')`)
+    const native = { protection: 'native', isExportable: true }
+    expect(await call(from, 'tab.identity()')).toEqual(native)
+    await expect(call(from, `tab.exportIdentity('wrong')`)).rejects.toThrow(/passphrase/)
     const exported = await call<number[]>(from, `tab.exportIdentity('correct horse')`)
     await call(from, 'tab.leave()')
     await expect(
@@ -165,6 +188,8 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
     )
     await call(to, `tab.importIdentity(${JSON.stringify(exported)}, 'correct horse')`)
     expect((await call<Joined>(to, `tab.join('${url}', '')`)).nodeId).toBe(nodeId)
+    expect(await call(to, 'tab.identity()')).toEqual(native)
+    expect(await call(to, `tab.exportIdentity('correct horse')`)).toEqual(exported)
     await Promise.all([from.context().close(), to.context().close()])
   }, 60_000)
 })

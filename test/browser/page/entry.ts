@@ -21,8 +21,9 @@ function content(bytes: number): Uint8Array<ArrayBuffer> {
 }
 
 const tab = {
-  async join(rendezvous: string, hostname: string) {
-    node = await createNode({ rendezvous, hostname, isPublic: true })
+  async join(rendezvous: string, hostname: string, recoveryPassphrase?: string) {
+    const recovery = recoveryPassphrase === undefined ? {} : { recoveryPassphrase }
+    node = await createNode({ rendezvous, hostname, isPublic: true, ...recovery })
     node.listen(4000).onconnection = (connection) => {
       void connection.readable.pipeTo(connection.writable).catch(() => {})
     }
@@ -51,6 +52,10 @@ const tab = {
     await writing
     const [sent, received] = await Promise.all([sha256(data), sha256(back)])
     return { received: at, isEqual: sent === received, ms: performance.now() - started }
+  },
+  async identity() {
+    const { protection, isExportable } = (await (await openIdentityVault()).status()) ?? {}
+    return { protection, isExportable }
   },
   async exportIdentity(passphrase: string) {
     return Array.from(await (await openIdentityVault()).export(passphrase))
