@@ -1,6 +1,7 @@
 /** HTTP routes of the rendezvous server (spec/04 §17), no logic. */
 import { type Context, Hono } from 'hono'
 import { badgeSvg } from './badge.ts'
+import { addConsoleRoutes, type ConsoleFiles } from './console-routes.ts'
 import type { RegistryStats } from './statistics.ts'
 import { STATUS_CSS, STATUS_JS, statusPage } from './status-page.ts'
 
@@ -16,12 +17,14 @@ export interface AppOptions {
   readonly view: RendezvousView
   /** IP of the TCP peer, `undefined` when unknown. */
   readonly peerAddress: (context: Context) => string | undefined
+  /** `undefined`: the console was not built. */
+  readonly consoleFiles?: ConsoleFiles | undefined
 }
 
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-export function createApp({ view, peerAddress }: AppOptions): Hono {
+export function createApp({ view, peerAddress, consoleFiles }: AppOptions): Hono {
   const app = new Hono()
   app.use(async (context, next) => {
     await next()
@@ -32,7 +35,7 @@ export function createApp({ view, peerAddress }: AppOptions): Hono {
   app.get('/', (context) => {
     context.header('Content-Security-Policy', POLICY)
     context.header('Cache-Control', 'no-cache')
-    return context.html(statusPage(view.stats()))
+    return context.html(statusPage(view.stats(), consoleFiles !== undefined))
   })
   app.get('/status.css', (context) =>
     context.body(STATUS_CSS, 200, { 'Content-Type': 'text/css; charset=utf-8' }),
@@ -40,6 +43,8 @@ export function createApp({ view, peerAddress }: AppOptions): Hono {
   app.get('/status.js', (context) =>
     context.body(STATUS_JS, 200, { 'Content-Type': 'text/javascript; charset=utf-8' }),
   )
+
+  addConsoleRoutes(app, consoleFiles)
 
   // What clients of a WebSocket beacon ask (spec/09): it lives. Whether it is well, says the next.
   app.get('/health', (context) => {

@@ -15,6 +15,7 @@ import {
   type RegistryDoor,
   tcpSocketOf,
 } from './serve-compat.ts'
+import { readConsole } from './serve-console.ts'
 import { listen } from './serve-listen.ts'
 import { addSocketRoutes } from './socket-routes.ts'
 import type { TrustedProxies } from './trusted-proxies.ts'
@@ -39,7 +40,11 @@ export class HttpServer {
   constructor(options: HttpServerOptions) {
     this.#options = options
     const { view, doors, origins, log } = options
-    const app = createApp({ view, peerAddress: (context) => getConnInfo(context).remote.address })
+    const app = createApp({
+      view,
+      peerAddress: (context) => getConnInfo(context).remote.address,
+      consoleFiles: readConsole(),
+    })
     addSocketRoutes<WebSocket>(app, {
       doors: doors.map((door) => ({
         path: door.path,

@@ -11,7 +11,7 @@ const NUMBERS: readonly (readonly [keyof RegistryStats, string])[] = [
 ]
 const ROWS_MAX = 100
 
-export function statusPage(stats: RegistryStats): string {
+export function statusPage(stats: RegistryStats, hasConsole: boolean): string {
   const numbers = NUMBERS.map(
     ([name, label]) =>
       `<div><dt>${label}</dt><dd data-stat="${name}">${String(stats[name])}</dd></div>`,
@@ -29,7 +29,7 @@ export function statusPage(stats: RegistryStats): string {
 <body>
 <header>
 <h1>Pilot rendezvous</h1>
-<p>Up <span data-stat="uptime_secs">${duration(stats.uptime_secs)}</span></p>
+<p>Up <span data-stat="uptime_secs">${duration(stats.uptime_secs)}</span>${hasConsole ? ' · <a href="/console/">Open the console</a>' : ''}</p>
 </header>
 <main>
 <div role="status"><p id="lost" hidden>No answer from the server; the numbers are old.</p></div>
@@ -93,6 +93,7 @@ body { margin: 0 auto; max-width: 64rem; padding: 2rem 1rem; background: var(--b
 header { display: flex; flex-wrap: wrap; justify-content: space-between; align-items: baseline; gap: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0; }
 h2 { font-size: 1.125rem; margin: 2rem 0 0.5rem; }
+a { color: light-dark(#0b5cad, #6db3f8); }
 header p, #more { color: var(--soft); margin: 0.5rem 0; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1rem; margin: 1.5rem 0 0; }
 dl div { background: var(--card); border: 1px solid var(--line); border-radius: 0.5rem; padding: 1rem; }

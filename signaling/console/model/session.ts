@@ -1,0 +1,124 @@
+/** In or out of the overlay: joining, coming back by itself after a reload, leaving. */
+import { type Signal, signal } from '@preact/signals'
+import {
+  type CreateNodeOptions,
+  createNode,
+  type PilotNode,
+} from '../../../runtimes/browser/index.ts'
+import type { Database } from './database.ts'
+import { Joined } from './joined.ts'
+import { joinProblem, type Problem } from './plain-words.ts'
+import { type Settings, saveSettings } from './settings.ts'
+
+declare const __WORKER_FILE__: string
+
+export type SessionState =
+  | { readonly name: 'out'; readonly problem?: Problem | undefined }
+  /** `problem`: why the last attempt failed, when the next follows by itself. */
+  | { readonly name: 'joining'; readonly problem?: Problem | undefined }
+  | { readonly name: 'in'; readonly joined: Joined }
+  | { readonly name: 'leaving' }
+
+const RETRY_FIRST_MS = 1000
+const RETRY_MAX_MS = 15_000
+/** A second is plenty where the rendezvous answers; somebody is looking at the page. */
+const JOIN_TIMEOUT_MS = 8000
+
+export class Session {
+  readonly state: Signal<SessionState> = signal({ name: 'out' })
+  readonly settings: Signal<Settings>
+  readonly #database: Database
+  #attempt: AbortController | undefined
+
+  constructor(settings: Settings, database: Database) {
+    this.settings = signal(settings)
+    this.#database = database
+  }
+
+  /** Joins; what stood in the way is then in the state. `keepTrying`: while nobody answers. */
+  async join(settings: Settings, { keepTrying = false } = {}): Promise<void> {
+    if (this.state.value.name !== 'out') return
+    this.#save(settings)
+    const attempt = new AbortController()
+    this.#attempt = attempt
+    this.state.value = { name: 'joining' }
+    for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_MAX_MS)) {
+      try {
+        const node = await start(settings, attempt.signal)
+        this.#save({ ...settings, isJoined: true })
+        const joined = new Joined(node, settings.rendezvous, this.#database)
+        this.state.value = { name: 'in', joined }
+        return
+      } catch (error) {
+        const problem = joinProblem(error, settings.rendezvous)
+        if (attempt.signal.aborted) this.state.value = { name: 'out' }
+        else if (!keepTrying || problem.isPassing !== true)
+          this.state.value = { name: 'out', problem }
+        else this.state.value = { name: 'joining', problem }
+        if (this.state.value.name === 'out') return
+        await pause(waitMs, attempt.signal)
+        if (attempt.signal.aborted) {
+          this.state.value = { name: 'out', problem }
+          return
+        }
+      }
+    }
+  }
+
+  /** Ends an attempt to join. */
+  cancel(): void {
+    this.#save({ ...this.settings.value, isJoined: false })
+    this.#attempt?.abort()
+  }
+
+  async leave(): Promise<void> {
+    const state = this.state.value
+    if (state.name !== 'in') return
+    this.state.value = { name: 'leaving' }
+    this.#save({ ...this.settings.value, isJoined: false })
+    await state.joined.close()
+    this.state.value = { name: 'out' }
+  }
+
+  /** The name and visibility changed while joined. */
+  remember(changed: Partial<Settings>): void {
+    this.#save({ ...this.settings.value, ...changed })
+  }
+
+  #save(settings: Settings): void {
+    this.settings.value = settings
+    saveSettings(settings)
+  }
+}
+
+async function start(settings: Settings, signal: AbortSignal): Promise<PilotNode> {
+  const { rendezvous, isPublic, hostname } = settings
+  const options: CreateNodeOptions & { readonly workerUrl?: string } = {
+    rendezvous,
+    isPublic,
+    signal,
+    registrationTimeoutMs: JOIN_TIMEOUT_MS,
+    ...(__WORKER_FILE__ === '' ? {} : { workerUrl: `./${__WORKER_FILE__}` }),
+  }
+  const node: PilotNode = await createNode(options)
+  try {
+    // By itself, not with the registration: only so is a refusal an error. Also takes an old name away.
+    await node.setHostname(hostname)
+    return node
+  } catch (error) {
+    await node.close()
+    throw error
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done)
+  })
+}

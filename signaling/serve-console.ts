@@ -1,0 +1,31 @@
+/** The console's files on Node, read once: `dist/console`, where `npm run build` puts them. */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { type ConsoleFile, type ConsoleFiles, markAsOwn } from './console-routes.ts'
+
+/** Beside the compiled program, or below the sources when they run as they are. */
+const DIRECTORY: string = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? '../dist/console/' : '../console/', import.meta.url),
+)
+
+/** `undefined` when the console was not built. */
+export function readConsole(directory: string = DIRECTORY): ConsoleFiles | undefined {
+  let names: string[]
+  try {
+    names = readdirSync(directory)
+  } catch {
+    return undefined
+  }
+  if (!names.includes('index.html')) return undefined
+  return new Map(names.map((name) => [name, readOne(directory, name)]))
+}
+
+function readOne(directory: string, name: string): ConsoleFile {
+  const read = readFileSync(`${directory}/${name}`)
+  const bytes = new Uint8Array(
+    name === 'index.html' ? Buffer.from(markAsOwn(read.toString('utf8'))) : read,
+  )
+  const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`
+  return { bytes, etag }
+}
