@@ -53,14 +53,13 @@ export function formatView(view: View): string {
   return view.tab === 'chat' ? `#peer=${view.nodeId}` : `#peer=${view.nodeId}&tab=${view.tab}`
 }
 
-/**
- * The rendezvous of this page: what its address names, else the server it came from when that is one
- * (`mark` is `self` then), at whatever path it stands. `undefined`: the user has to say.
- */
-export function rendezvousOfPage(page: string, mark: string): string | undefined {
-  const url = new URL(page)
-  const named = url.searchParams.get('rendezvous')
-  if (named !== null && named !== '') return named
+/** The rendezvous that the page's address names; `undefined` for none. */
+export function namedRendezvous(page: string): string | undefined {
+  return new URL(page).searchParams.get('rendezvous')?.trim() || undefined
+}
+
+/** The server that the page came from, at whatever path it stands, when that is a rendezvous: `mark` is `self` then. */
+export function ownRendezvous(page: string, mark: string): string | undefined {
   if (mark !== 'self') return undefined
   const base = new URL('..', page)
   const scheme = base.protocol === 'https:' ? 'wss' : 'ws'

@@ -1,5 +1,5 @@
 /** What went wrong, in words for somebody who does not know the codes, and what can be done. */
-import { PilotError } from '../../../runtimes/browser/index.ts'
+import { PilotError } from '../../../core/errors.ts'
 
 export interface Problem {
   readonly text: string
@@ -38,6 +38,17 @@ export function joinProblem(error: unknown, rendezvous: string): Problem {
       return {
         field: 'rendezvous',
         text: `“${rendezvous}” is not the address of a rendezvous. It looks like wss://host or ws://host:port.`,
+      }
+    case 'ERR_OPTIONS_DIFFER':
+      return {
+        text: 'Another tab of this browser runs this node with other choices. Choose the same here, or leave there first.',
+      }
+    case 'ERR_WORKER_UNAVAILABLE':
+      return { text: 'The part of this page that runs the node did not load. Load the page again.' }
+    case 'ERR_IDENTITY_INVALID':
+    case 'ERR_STORE_CORRUPT':
+      return {
+        text: 'The identity in this browser cannot be used. Take over a saved one below, or clear this site’s data for a new one.',
       }
     case 'ERR_STORE_IO':
       return {
@@ -78,6 +89,10 @@ export function wordsOf(error: unknown): string {
       return 'The rendezvous does not answer just now.'
     case 'ERR_NODE_CLOSED':
       return 'This node has left the overlay.'
+    case 'ERR_ENGINE_LOST':
+      return 'The tab that ran this node was closed. What was under way is lost.'
+    case 'ERR_IDENTITY_NOT_EXPORTABLE':
+      return 'This identity was made without a recovery passphrase: the browser holds its key and gives it to nobody.'
     case 'ERR_ABORTED':
       return 'Cancelled.'
     default:

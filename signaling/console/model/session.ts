@@ -19,10 +19,17 @@ export type SessionState =
   | { readonly name: 'in'; readonly joined: Joined }
   | { readonly name: 'leaving' }
 
+export interface JoinOptions {
+  /** Try again while nobody answers. */
+  readonly keepTrying?: boolean
+  /** On the first visit: what the new identity can be saved under later. */
+  readonly recoveryPassphrase?: string | undefined
+}
+
 const RETRY_FIRST_MS = 1000
 const RETRY_MAX_MS = 15_000
 /** A second is plenty where the rendezvous answers; somebody is looking at the page. */
-const JOIN_TIMEOUT_MS = 8000
+const JOIN_TIMEOUT_MS = 6000
 
 export class Session {
   readonly state: Signal<SessionState> = signal({ name: 'out' })
@@ -35,8 +42,11 @@ export class Session {
     this.#database = database
   }
 
-  /** Joins; what stood in the way is then in the state. `keepTrying`: while nobody answers. */
-  async join(settings: Settings, { keepTrying = false } = {}): Promise<void> {
+  /** Joins; what stood in the way is then in the state. */
+  async join(
+    settings: Settings,
+    { keepTrying = false, recoveryPassphrase }: JoinOptions = {},
+  ): Promise<void> {
     if (this.state.value.name !== 'out') return
     this.#save(settings)
     const attempt = new AbortController()
@@ -44,7 +54,7 @@ export class Session {
     this.state.value = { name: 'joining' }
     for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_MAX_MS)) {
       try {
-        const node = await start(settings, attempt.signal)
+        const node = await start(settings, attempt.signal, recoveryPassphrase)
         this.#save({ ...settings, isJoined: true })
         const joined = new Joined(node, settings.rendezvous, this.#database)
         this.state.value = { name: 'in', joined }
@@ -91,13 +101,18 @@ export class Session {
   }
 }
 
-async function start(settings: Settings, signal: AbortSignal): Promise<PilotNode> {
+async function start(
+  settings: Settings,
+  signal: AbortSignal,
+  recoveryPassphrase: string | undefined,
+): Promise<PilotNode> {
   const { rendezvous, isPublic, hostname } = settings
   const options: CreateNodeOptions & { readonly workerUrl?: string } = {
     rendezvous,
     isPublic,
     signal,
     registrationTimeoutMs: JOIN_TIMEOUT_MS,
+    ...(recoveryPassphrase === undefined ? {} : { recoveryPassphrase }),
     ...(__WORKER_FILE__ === '' ? {} : { workerUrl: `./${__WORKER_FILE__}` }),
   }
   const node: PilotNode = await createNode(options)

@@ -24,6 +24,7 @@ export class Terminal {
   #unsent: Uint8Array[] = []
   #unsentBytes = 0
   #isClosing = false
+  #hasPeerEnded = false
 
   constructor(node: PilotNode, nodeId: number) {
     this.#node = node
@@ -86,6 +87,7 @@ export class Terminal {
     this.#unsent = []
     this.#unsentBytes = 0
     this.#isClosing = false
+    this.#hasPeerEnded = false
     this.state.value = 'open'
     connection.onreadable = () => this.#read(connection)
     connection.onwritable = () => this.#flush()
@@ -101,10 +103,11 @@ export class Terminal {
       for (let chunk = connection.read(); chunk !== undefined; chunk = connection.read())
         this.#transcript.push('in', chunk, this.rendering.value)
     })
-    if (!connection.ended || this.state.value === 'ended' || this.state.value === 'idle') return
+    if (!connection.ended || this.#hasPeerEnded) return
+    this.#hasPeerEnded = true
     this.#note('the peer closed its side')
-    if (this.state.value === 'half-closed') return // both sides: what follows is the end
-    this.state.value = 'ended'
+    // Both sides: what follows is the end.
+    if (this.state.value === 'open') this.state.value = 'ended'
   }
 
   #flush(): void {

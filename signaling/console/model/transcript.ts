@@ -16,6 +16,7 @@ export const LINES_MAX = 2000
 /** Characters of one line; a stream without line ends is cut there. */
 const LINE_MAX = 2000
 const ROW_BYTES = 16
+const CARRIAGE_RETURN = 13
 /** Anything a terminal would act upon, except tab and line ends. */
 const CONTROL = /(?![\t\r\n])\p{Cc}/u
 
@@ -23,7 +24,7 @@ export class Transcript {
   lines: readonly TranscriptLine[] = []
   #lastId = 0
   #offset = { in: 0, out: 0 }
-  /** An unfinished character of what came in. */
+  /** An unfinished character, or half a line end, of what came in. */
   #pending: Uint8Array = new Uint8Array(0)
   /** The last line in goes on with the next chunk. */
   #isOpen = false
@@ -35,7 +36,8 @@ export class Transcript {
 
   push(direction: 'in' | 'out', chunk: Uint8Array, rendering: Rendering = 'auto'): void {
     const bytes = direction === 'in' ? concat(this.#pending, chunk) : chunk
-    const whole = rendering === 'hex' ? bytes.length : wholeCharacters(bytes)
+    let whole = rendering === 'hex' ? bytes.length : wholeCharacters(bytes)
+    if (direction === 'in' && rendering === 'auto' && bytes[whole - 1] === CARRIAGE_RETURN) whole--
     const text = rendering === 'hex' ? undefined : textOf(bytes.subarray(0, whole))
     if (direction === 'in')
       this.#pending = text === undefined ? new Uint8Array(0) : bytes.slice(whole)

@@ -1,7 +1,7 @@
 /** The identity: sealed under a passphrase into a file, and back from one. */
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
-import { openIdentityVault } from '../../../runtimes/browser/index.ts'
+import { useEffect, useState } from 'preact/hooks'
+import { type IdentityStatus, openIdentityVault } from '../../../runtimes/browser/index.ts'
 import { notify } from '../model/notices.ts'
 import { codeOf, wordsOf } from '../model/plain-words.ts'
 import { download } from '../model/received-files.ts'
@@ -10,14 +10,48 @@ import { FieldProblem } from './parts.tsx'
 const PASSPHRASE_MIN = 8
 const EXPORT_BYTES_MAX = 4096
 
+/** Why this is no passphrase to seal a key under; `undefined` when it is one. */
+export function passphraseProblem(passphrase: string): string | undefined {
+  return passphrase.length < PASSPHRASE_MIN
+    ? `At least ${PASSPHRASE_MIN} characters: whoever has the file can guess for years.`
+    : undefined
+}
+
 export function ExportIdentity({ address }: { readonly address: string }): JSX.Element {
+  const [status, setStatus] = useState<IdentityStatus | undefined>()
+  useEffect(() => {
+    openIdentityVault()
+      .then((vault) => vault.status())
+      .then(setStatus)
+      .catch(() => {}) // then there is nothing to save
+  }, [])
+  if (status?.isExportable === false)
+    return (
+      <p class="hint">
+        The address belongs to a key that this browser holds and gives to nobody: it was made
+        without a recovery passphrase, so it cannot be saved. For one that can, clear this site’s
+        data and join anew with a recovery passphrase; that makes a new address.
+      </p>
+    )
+  return <ExportForm address={address} isNew={status?.protection === 'wrapped'} />
+}
+
+/** `isNew`: any passphrase will do; else it is the recovery passphrase of the first visit. */
+function ExportForm({
+  address,
+  isNew,
+}: {
+  readonly address: string
+  readonly isNew: boolean
+}): JSX.Element {
   const [passphrase, setPassphrase] = useState('')
   const [problem, setProblem] = useState<string | undefined>()
   const [isBusy, setBusy] = useState(false)
   const save = async (event: Event): Promise<void> => {
     event.preventDefault()
-    if (passphrase.length < PASSPHRASE_MIN) {
-      setProblem(`At least ${PASSPHRASE_MIN} characters: whoever has the file can guess for years.`)
+    const weak = passphraseProblem(passphrase)
+    if (weak !== undefined) {
+      setProblem(weak)
       return
     }
     setBusy(true)
@@ -28,10 +62,14 @@ export function ExportIdentity({ address }: { readonly address: string }): JSX.E
       setProblem(undefined)
       notify(
         'good',
-        'Identity saved. The file and its passphrase are this address: keep both apart.',
+        'Identity saved. File and passphrase together are this address: keep them apart.',
       )
     } catch (error) {
-      setProblem(wordsOf(error))
+      setProblem(
+        codeOf(error) === 'ERR_IDENTITY_INVALID'
+          ? 'That is not the recovery passphrase of this identity.'
+          : wordsOf(error),
+      )
     } finally {
       setBusy(false)
     }
@@ -53,12 +91,14 @@ export function ExportIdentity({ address }: { readonly address: string }): JSX.E
         gone, unless you saved it.
       </p>
       <div class="field">
-        <label for="export-passphrase">Passphrase for the file</label>
+        <label for="export-passphrase">
+          {isNew ? 'Passphrase for the file' : 'The recovery passphrase it was made with'}
+        </label>
         <div class="row">
           <input
             id="export-passphrase"
             type="password"
-            autocomplete="new-password"
+            autocomplete={isNew ? 'new-password' : 'current-password'}
             value={passphrase}
             aria-describedby="export-problem"
             aria-invalid={problem !== undefined}
@@ -68,7 +108,7 @@ export function ExportIdentity({ address }: { readonly address: string }): JSX.E
             }}
           />
           <button type="submit" disabled={isBusy}>
-            {isBusy ? 'Sealing …' : 'Save to a file'}
+            {isBusy ? 'Working …' : 'Save to a file'}
           </button>
         </div>
         <FieldProblem id="export-problem" text={problem} />

@@ -1,11 +1,12 @@
 /** Joining: a hostname, who may find the node, where; and what stood in the way. */
 import type { JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { openIdentityVault } from '../../../runtimes/browser/index.ts'
 import { hostnameProblem } from '../../validation.ts'
 import { displayLine } from '../model/format.ts'
 import { parsePairTarget } from '../model/place.ts'
 import type { Session } from '../model/session.ts'
-import { ImportIdentity } from './identity.tsx'
+import { ImportIdentity, passphraseProblem } from './identity.tsx'
 import { hash } from './location.ts'
 import { FieldProblem } from './parts.tsx'
 
@@ -84,6 +85,8 @@ function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
   const [isPublic, setPublic] = useState(remembered.isPublic)
   const [rendezvous, setRendezvous] = useState(remembered.rendezvous)
   const [isTouched, setTouched] = useState(false)
+  const [recovery, setRecovery] = useState('')
+  const isFirstVisit = useFirstVisit()
   const state = session.state.value
   const refused = state.name === 'out' ? state.problem : undefined
   const hostnameField = useRef<HTMLInputElement>(null)
@@ -100,6 +103,7 @@ function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
       : refused?.field === 'hostname'
         ? refused.text
         : undefined
+  const badRecovery = recovery === '' ? undefined : passphraseProblem(recovery)
   const isNamed = ownRendezvous !== undefined
   const submit = (event: Event): void => {
     event.preventDefault()
@@ -112,7 +116,11 @@ function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
       rendezvousField.current?.focus()
       return
     }
-    void session.join({ rendezvous: rendezvous.trim(), hostname, isPublic, isJoined: false })
+    if (badRecovery !== undefined) return
+    void session.join(
+      { rendezvous: rendezvous.trim(), hostname, isPublic, isJoined: false },
+      { recoveryPassphrase: recovery === '' ? undefined : recovery },
+    )
   }
   return (
     <form class="card stack" onSubmit={submit} noValidate>
@@ -202,6 +210,30 @@ function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
           />
         </div>
       )}
+      {isFirstVisit && (
+        <details>
+          <summary>Make this address movable</summary>
+          <div class="field">
+            <label for="recovery">
+              Recovery passphrase <span class="soft">(optional)</span>
+            </label>
+            <input
+              id="recovery"
+              type="password"
+              autocomplete="new-password"
+              value={recovery}
+              onInput={(event) => setRecovery(event.currentTarget.value)}
+              aria-invalid={isTouched && badRecovery !== undefined}
+              aria-describedby="recovery-hint recovery-problem"
+            />
+            <p id="recovery-hint" class="hint">
+              With one, you can save this identity to a file later. Without one, the browser keeps
+              the key for itself: nobody can copy it, you neither.
+            </p>
+            <FieldProblem id="recovery-problem" text={isTouched ? badRecovery : undefined} />
+          </div>
+        </details>
+      )}
       {refused !== undefined && refused.field === undefined && (
         <p class="problem" role="alert">
           {refused.text}
@@ -212,6 +244,18 @@ function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
       </button>
     </form>
   )
+}
+
+/** True once it is known that this browser has no identity yet. */
+function useFirstVisit(): boolean {
+  const [isFirst, setFirst] = useState(false)
+  useEffect(() => {
+    openIdentityVault()
+      .then((vault) => vault.status())
+      .then((status) => setFirst(status === undefined))
+      .catch(() => {}) // joining says what is wrong with it
+  }, [])
+  return isFirst
 }
 
 function capital(text: string): string {

@@ -64,12 +64,13 @@ export function TerminalView({
           aria-describedby="terminal-problem"
           onInput={(event) => setPort(event.currentTarget.value.trim())}
         />
+        {/* Keyed: a click must not end up as the submit of what the button turns into. */}
         {state === 'idle' ? (
-          <button type="submit" class="primary">
+          <button key="connect" type="submit" class="primary">
             Connect
           </button>
         ) : (
-          <button type="button" onClick={() => terminal.drop()}>
+          <button key="drop" type="button" onClick={() => terminal.drop()}>
             {state === 'connecting' ? 'Cancel' : 'Drop'}
           </button>
         )}

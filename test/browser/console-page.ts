@@ -1,0 +1,129 @@
+/** The console as a person uses it: by its labels and buttons, in Chromium. */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+
+const root: string = fileURLToPath(new URL('../../', import.meta.url))
+/** Pictures of every state that is passed through; looked at by people. */
+const SCREENSHOTS: string = fileURLToPath(new URL('screenshots/', import.meta.url))
+
+/** Programs and console, as `npm run build` makes them. */
+export function buildAll(): void {
+  const projects = ['core', 'runtimes/shared', 'runtimes/browser', 'runtimes/node', 'signaling']
+  run(`${root}node_modules/.bin/tsc`, ['-b', ...projects])
+  run(process.execPath, ['signaling/console/build.mjs'])
+}
+
+function run(program: string, args: readonly string[]): void {
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed:\n${stdout}${stderr}`)
+}
+
+export interface Look {
+  readonly width?: number
+  readonly colorScheme?: 'light' | 'dark'
+}
+
+/** A console in a browser context of its own: other storage, other identity. */
+export class ConsolePage {
+  readonly page: Page
+  readonly context: BrowserContext
+  /** What went wrong in the page: none of it is expected. */
+  readonly errors: string[] = []
+
+  private constructor(page: Page, context: BrowserContext) {
+    this.page = page
+    this.context = context
+    page.on('pageerror', (error) => this.errors.push(`${error}`))
+    page.on('console', (message) => {
+      // Failed connections are the browser's own lines, and expected where a test has them fail.
+      if (message.type() === 'error' && !/WebSocket|ERR_CONNECTION/.test(message.text()))
+        this.errors.push(message.text())
+    })
+  }
+
+  static async open(browser: Browser, url: string, look: Look = {}): Promise<ConsolePage> {
+    const { width = 1280, colorScheme = 'light' } = look
+    const viewport = { width, height: width < 600 ? 844 : 800 }
+    const context = await browser.newContext({ viewport, colorScheme, acceptDownloads: true })
+    const one = new ConsolePage(await context.newPage(), context)
+    await one.page.goto(url)
+    return one
+  }
+
+  /** Fills the form and waits until the node is there. */
+  async join(hostname: string, { isPublic = false } = {}): Promise<void> {
+    const { page } = this
+    await page.getByLabel('Hostname').first().fill(hostname)
+    if (isPublic) await page.getByLabel('Public').check()
+    await page.getByRole('button', { name: 'Join', exact: true }).click()
+    await this.joined()
+  }
+
+  async joined(): Promise<void> {
+    await this.page.locator('.link-state.online').waitFor()
+  }
+
+  /** The own address, from the card that shows it large. */
+  async address(): Promise<string> {
+    return (await this.page.locator('.share .address code').textContent()) ?? ''
+  }
+
+  async pairingLink(): Promise<string> {
+    return (await this.page.locator('.share .link a').getAttribute('href')) ?? ''
+  }
+
+  async ask(target: string, why: string): Promise<void> {
+    await this.page.getByLabel('Hostname or address').fill(target)
+    await this.page.getByLabel('Why').fill(why)
+    await this.page.locator('.side').getByRole('button', { name: 'Ask for trust' }).click()
+  }
+
+  async approve(name: string): Promise<void> {
+    await this.page.getByRole('button', { name: `Approve ${name}` }).click()
+  }
+
+  /** Goes to the page of a peer in the list. */
+  async choose(name: string, tab = 'Chat'): Promise<void> {
+    const { page } = this
+    if (await page.locator('.back').isVisible()) await page.locator('.back').click()
+    await page.locator('.peers a', { hasText: name }).click()
+    await page.getByRole('tab', { name: tab }).click()
+  }
+
+  async say(text: string): Promise<void> {
+    await this.page.locator('#composer').fill(text)
+    await this.page.keyboard.press('Enter')
+  }
+
+  message(text: string): ReturnType<Page['locator']> {
+    return this.page.locator('.message', { hasText: text })
+  }
+
+  async sendFile(name: string, buffer: Buffer): Promise<void> {
+    const file = { name, mimeType: 'application/octet-stream', buffer }
+    await this.page.locator('#file-picker').setInputFiles(file)
+  }
+
+  /** The bytes that the button of a received file gives to the user. */
+  async saved(name: string): Promise<Buffer> {
+    const coming = this.page.waitForEvent('download')
+    await this.page
+      .getByRole('button', { name: `Save ${name}` })
+      .first()
+      .click()
+    const chunks: Buffer[] = []
+    for await (const chunk of await (await coming).createReadStream()) chunks.push(chunk as Buffer)
+    return Buffer.concat(chunks)
+  }
+
+  async shot(name: string): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true })
+    await this.page.screenshot({ path: `${SCREENSHOTS}${name}.png` })
+  }
+
+  close(): Promise<void> {
+    return this.context.close()
+  }
+}

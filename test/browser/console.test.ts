@@ -1,0 +1,343 @@
+/** The console in a real browser: pairing, talking, files, streams, coming back, and what it says when it cannot. */
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Browser } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
+import { User } from '../e2e/programs.ts'
+import { CHROMIUM, launch } from './chromium.ts'
+import { buildAll, ConsolePage, type Look } from './console-page.ts'
+
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+/** Dark and 390 wide. */
+const PHONE: Look = { width: 390, colorScheme: 'dark' }
+
+describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
+  let browser: Browser
+  let rendezvous: Rendezvous
+  let url: string
+  const open: ConsolePage[] = []
+
+  const visit = async (address: string, look?: Look): Promise<ConsolePage> => {
+    const one = await ConsolePage.open(browser, address, look)
+    open.push(one)
+    return one
+  }
+  /** Two that trust each other, on the page of the other. */
+  const pair = async (
+    nameA: string,
+    nameB: string,
+    look?: Look,
+  ): Promise<[ConsolePage, ConsolePage]> => {
+    const a = await visit(url)
+    await a.join(nameA)
+    const b = await visit(await a.pairingLink(), look)
+    await b.join(nameB)
+    await b.page.getByRole('dialog').getByRole('button', { name: 'Ask for trust' }).click()
+    await a.approve(nameB)
+    await a.choose(nameB)
+    await b.page.locator('.peer-head .dot.online').waitFor()
+    return [a, b]
+  }
+
+  beforeAll(async () => {
+    buildAll()
+    rendezvous = await createRendezvous({
+      registryAddress: '127.0.0.1:0',
+      beaconAddress: '127.0.0.1:0',
+      httpAddress: '127.0.0.1:0',
+      limits: { registrationsPerMinute: 1000 },
+    })
+    url = `${rendezvous.httpUrl}/console/`
+    browser = await launch()
+  }, 120_000)
+
+  afterEach(async () => {
+    const errors = open.flatMap((one) => one.errors)
+    await Promise.all(open.splice(0).map((one) => one.close()))
+    expect(errors).toEqual([])
+  })
+
+  afterAll(async () => {
+    await browser?.close()
+    await rendezvous?.close()
+  })
+
+  it('is linked from the status page, and asks nobody but its own origin', async () => {
+    const context = await browser.newContext()
+    const page = await context.newPage()
+    const asked = new Set<string>()
+    page.on('request', (request) => asked.add(new URL(request.url()).origin))
+    await page.goto(`${rendezvous.httpUrl}/`)
+    await page.getByRole('link', { name: 'Open the console' }).click()
+    await page.getByRole('button', { name: 'Join', exact: true }).waitFor()
+    expect([...asked]).toEqual([rendezvous.httpUrl])
+    await context.close()
+  })
+
+  it('two browsers pair by link, talk, send files, and find a direct path', async () => {
+    const a = await visit(url)
+    await a.shot('join-desktop-light')
+    await a.join('alice')
+    await a.shot('home-desktop-light')
+    const b = await visit(await a.pairingLink(), PHONE)
+    await b.page
+      .getByRole('note')
+      .getByText(await a.address())
+      .waitFor()
+    await b.shot('invitation-phone-dark')
+    await b.join('bob')
+    const dialog = b.page.getByRole('dialog')
+    await dialog.getByText('alice').waitFor()
+    await b.shot('pairing-phone-dark')
+    await dialog.getByRole('button', { name: 'Ask for trust' }).click()
+    await a.page.locator('.request', { hasText: 'paired by link from bob' }).waitFor()
+    await a.shot('request-desktop-light')
+    await a.approve('bob')
+    await a.choose('bob')
+
+    // The path starts at the relay or better, and ends direct.
+    await a.page.locator('.path[data-path=direct]', { hasText: 'WebRTC' }).waitFor()
+    await b.page.locator('.path[data-path=direct]', { hasText: 'WebRTC' }).waitFor()
+
+    await a.say('hello bob')
+    await b.message('hello bob').waitFor()
+    await a.page.locator('.message.out[data-state=acknowledged]').waitFor()
+    await b.say('hello\nalice ✓')
+    await a.message('hello alice ✓').waitFor()
+    await b.page.locator('.message.out[data-state=acknowledged]').waitFor()
+    await a.shot('chat-desktop-light')
+    await b.shot('chat-phone-dark')
+
+    for (const [from, to, name] of [
+      [a, b, 'from a.bin'],
+      [b, a, 'from b.bin'],
+    ] as const) {
+      const bytes = randomBytes(1 << 20)
+      await from.page.getByRole('tab', { name: 'Files' }).click()
+      await to.page.getByRole('tab', { name: 'Files' }).click()
+      await from.sendFile(name, bytes)
+      const done = from.page.locator('.transfer[data-state=done][data-direction=out]', {
+        hasText: name,
+      })
+      await done.getByText('verified').waitFor()
+      const file = to.page.locator('.file', { hasText: name })
+      expect(await file.locator('.hash code').textContent()).toBe(sha256(bytes))
+      expect(await done.locator('.hash code').textContent()).toBe(sha256(bytes))
+      expect(sha256(await to.saved(name))).toBe(sha256(bytes))
+    }
+    await a.shot('files-desktop-light')
+    await b.shot('files-phone-dark')
+
+    await a.page.getByRole('tab', { name: 'Connection' }).click()
+    await a.page.getByRole('button', { name: 'Measure' }).click()
+    await a.page.locator('.result', { hasText: 'there and back' }).waitFor({ timeout: 40_000 })
+    console.log(await a.page.locator('.result').innerText())
+    expect(await a.page.locator('.result').innerText()).toMatch(/p50 .* p95 .* 0 of 20 lost/)
+    await a.page
+      .locator('.events', { hasText: /path: .*WebRTC/ })
+      .first()
+      .waitFor()
+    await a.shot('connection-desktop-light')
+    await b.page.getByRole('tab', { name: 'Connection' }).click()
+    await b.shot('connection-phone-dark')
+  }, 90_000)
+
+  it('sends 32 MiB, and a transfer can be cancelled', async () => {
+    const [a, b] = await pair('big-a', 'big-b')
+    const bytes = randomBytes(32 << 20)
+    await a.page.getByRole('tab', { name: 'Files' }).click()
+    await b.page.getByRole('tab', { name: 'Files' }).click()
+    const started = Date.now()
+    await a.sendFile('big.bin', bytes)
+    await a.page.locator('.transfer[data-state=moving] .meta', { hasText: '/s' }).waitFor()
+    await a.page.locator('.transfer[data-state=done]').waitFor({ timeout: 60_000 })
+    console.log(`32 MiB tab to tab: ${Date.now() - started} ms`)
+    expect(await b.page.locator('.file .hash code').first().textContent()).toBe(sha256(bytes))
+    await a.sendFile('unwanted.bin', bytes)
+    await b.page.getByRole('button', { name: 'Cancel unwanted.bin' }).click()
+    await b.page.locator('.transfer[data-state=cancelled]').waitFor()
+    await a.page
+      .locator('.transfer[data-state=failed]', { hasText: 'the receiver cancelled' })
+      .waitFor()
+    await a.sendFile('regretted.bin', bytes)
+    await b.page.getByRole('button', { name: 'Cancel regretted.bin' }).waitFor()
+    await a.page.getByRole('button', { name: 'Cancel regretted.bin' }).click()
+    await a.page.locator('.transfer[data-state=cancelled]').waitFor()
+    await b.page
+      .locator('.transfer[data-state=failed]', { hasText: 'the sender cancelled' })
+      .waitFor()
+    expect(await b.page.locator('.file').count()).toBe(1)
+  }, 120_000)
+
+  it('types into the echo of a peer, in text and hex, and closes either way', async () => {
+    const [a] = await pair('term-a', 'term-b')
+    const { page } = a
+    await page.getByRole('tab', { name: 'Terminal' }).click()
+    await page.getByLabel('Port').fill('99999')
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.getByText('A port is a number from 1 to 65535.').waitFor()
+    await page.getByLabel('Port').fill('4000')
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.locator('.screen .note', { hasText: 'nothing listens on that port' }).waitFor()
+    await page.getByLabel('Port').fill('7')
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.locator('.screen .note', { hasText: 'connected to port 7' }).waitFor()
+    await page.getByLabel('Line to send').fill('héllo')
+    await page.keyboard.press('Enter')
+    await page.locator('.screen .in.text', { hasText: 'héllo' }).waitFor()
+    await page.getByLabel('Hex').check()
+    await page.getByLabel('Line to send').fill('hello')
+    await page.keyboard.press('Enter')
+    await page.locator('.screen .in.hex', { hasText: '68 65 6c 6c 6f 0a' }).waitFor()
+    await a.shot('terminal-desktop-light')
+    await page.getByRole('button', { name: 'Close our side' }).click()
+    await page.locator('.screen .note', { hasText: 'the peer closed its side' }).waitFor()
+    await page.locator('.screen .note', { hasText: 'connection closed' }).waitFor()
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.getByRole('button', { name: 'Drop' }).click()
+    await page.getByText('Not connected', { exact: true }).waitFor()
+  }, 60_000)
+
+  it('is back by itself after a reload, with its address, peers and conversation', async () => {
+    const [a, b] = await pair('again-a', 'again-b')
+    await b.say('remember this')
+    await a.message('remember this').waitFor()
+    await b.page.locator('.message.out[data-state=acknowledged]').waitFor()
+    await a.page.reload()
+    const started = Date.now()
+    await a.joined()
+    expect(Date.now() - started).toBeLessThan(2000)
+    await a.message('remember this').waitFor()
+    expect(await a.page.locator('.own strong').textContent()).toBe('again-a')
+    await b.say('and this')
+    await a.message('and this').waitFor()
+    await a.page.getByRole('button', { name: 'Leave' }).click()
+    await a.page.getByRole('button', { name: 'Join', exact: true }).waitFor()
+    await a.page.reload()
+    await a.page.getByRole('button', { name: 'Join', exact: true }).waitFor()
+    expect(await a.page.getByLabel('Hostname').first().inputValue()).toBe('again-a')
+  }, 60_000)
+
+  it('ends a trust after asking back, and can decline', async () => {
+    const [a, b] = await pair('end-a', 'end-b')
+    await a.page.getByRole('button', { name: 'Revoke' }).click()
+    await a.page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+    await a.page.getByRole('button', { name: 'Revoke' }).click()
+    await a.page.getByRole('dialog').getByRole('button', { name: 'End it' }).click()
+    await a.page.getByText('You do not trust each other.').waitFor()
+    await b.page.getByText('You do not trust each other.').waitFor()
+    await b.ask('end-a', 'once more')
+    await a.page.locator('blockquote', { hasText: 'once more' }).waitFor()
+    await a.page.getByRole('button', { name: 'Reject end-b' }).click()
+    await b.page.locator('.notice', { hasText: 'declined' }).waitFor()
+    expect(await a.page.locator('.request').count()).toBe(0)
+  }, 60_000)
+
+  it('talks with a daemon as pilotctl does', async () => {
+    const user = new User({
+      registry: `127.0.0.1:${rendezvous.registryEndpoint.port}`,
+      beacon: `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
+    })
+    try {
+      const started = await user.ctl(
+        'daemon',
+        'start',
+        '--hostname',
+        'server',
+        '--listen',
+        '127.0.0.1:0',
+      )
+      expect(started.code, started.stderr).toBe(0)
+      const a = await visit(url, { colorScheme: 'dark' })
+      await a.join('person')
+      await a.ask('server', 'to talk')
+      expect((await user.eventually(10_000, 'approve', 'person')).code).toBe(0)
+      await a.choose('server')
+      await a.say('to the inbox <i>ü</i>')
+      await a.page.locator('.message.out[data-state=acknowledged]').waitFor()
+      const inbox = await user.ctl('inbox', '--json')
+      expect(JSON.stringify(inbox.json)).toContain('to the inbox <i>ü</i>')
+      const sent = await user.ctl('send-message', 'person', '--data', 'from the shell', '--json')
+      expect(sent.json).toMatchObject({ ack: 'ACK TEXT 14 bytes' })
+      await a.message('from the shell').waitFor()
+      await a.shot('chat-desktop-dark')
+
+      await a.page.getByRole('tab', { name: 'Files' }).click()
+      const bytes = randomBytes(3 << 20)
+      const path = join(user.home, 'shell.bin')
+      writeFileSync(path, bytes)
+      const file = await user.ctl('send-file', 'person', path, '--json')
+      expect(file.code, file.stderr).toBe(0)
+      expect(sha256(await a.saved('shell.bin'))).toBe(sha256(bytes))
+      await a.sendFile('page.bin', bytes)
+      await a.page.locator('.transfer[data-state=done][data-direction=out]').waitFor()
+      const received = await user.ctl('received', '--json')
+      const [first] = received.json.files as { path: string }[]
+      expect(sha256(readFileSync(first?.path ?? ''))).toBe(sha256(bytes))
+      await a.shot('files-desktop-dark')
+    } finally {
+      await user.dispose()
+    }
+  }, 90_000)
+
+  it('says in plain words why it cannot join', async () => {
+    const a = await visit(url, { width: 390 })
+    const { page } = a
+    const hostname = page.getByLabel('Hostname').first()
+    const submit = page.getByRole('button', { name: 'Join', exact: true })
+    await hostname.fill('-bad-')
+    await submit.click()
+    await page.locator('#hostname-problem', { hasText: 'lowercase alphanumeric' }).waitFor()
+    expect(await hostname.getAttribute('aria-invalid')).toBe('true')
+    await hostname.fill('localhost')
+    await submit.click()
+    await page.locator('#hostname-problem', { hasText: 'reserved' }).waitFor()
+    await a.shot('bad-hostname-phone-light')
+    const holder = await visit(url)
+    await holder.join('taken')
+    await hostname.fill('taken')
+    await submit.click()
+    await page
+      .locator('#hostname-problem', { hasText: '“taken” is taken by another node' })
+      .waitFor()
+    await hostname.fill('free')
+    await submit.click()
+    await a.joined()
+    await a.shot('home-phone-light')
+  }, 60_000)
+
+  it('asks for a rendezvous where it is a static page, and says when none answers', async () => {
+    const named = await visit(`${url}?rendezvous=ws://127.0.0.1:9`, PHONE)
+    await named.page.getByRole('button', { name: 'Join', exact: true }).click()
+    await named.page
+      .locator('.problem', { hasText: 'The rendezvous at ws://127.0.0.1:9 cannot be reached' })
+      .waitFor({ timeout: 20_000 })
+    await named.shot('unreachable-phone-dark')
+    const wrong = await visit(`${url}?rendezvous=nonsense`)
+    await wrong.page.getByRole('button', { name: 'Join', exact: true }).click()
+    await wrong.page
+      .locator('.problem', { hasText: 'is not the address of a rendezvous' })
+      .waitFor()
+  }, 60_000)
+
+  it('shows markup of others as text', async () => {
+    const markup = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+    const [a, b] = await pair('inert-a', 'inert-b')
+    await a.say(markup)
+    await b.message(markup).waitFor()
+    await a.page.getByRole('button', { name: 'Revoke' }).click()
+    await a.page.getByRole('dialog').getByRole('button', { name: 'End it' }).click()
+    await b.page.getByText('You do not trust each other.').waitFor()
+    await b.ask('inert-a', markup)
+    await a.page.locator('blockquote', { hasText: markup }).waitFor()
+    for (const { page } of [a, b]) {
+      expect(await page.locator('main img, .side img, main script').count()).toBe(0)
+      expect(await page.title()).toContain('Pilot console')
+    }
+    const invited = await visit(`${url}#pair=${encodeURIComponent(markup)}`)
+    await invited.page.getByRole('button', { name: 'Join', exact: true }).waitFor()
+    expect(await invited.page.locator('.invitation').count()).toBe(0)
+  }, 60_000)
+})
