@@ -19,9 +19,10 @@ import type { CallOptions } from '../shared/api.ts'
 import { systemClock, unixNow } from '../shared/clock.ts'
 import { type PilotNodeOptions, SharedPilotNode } from '../shared/pilot-node.ts'
 import { relayTransport } from '../shared/relay-transport.ts'
-import { rendezvousUrls } from '../shared/web-socket.ts'
+import { type OpenWebSocket, rendezvousUrls } from '../shared/web-socket.ts'
 import { nodeCrypto } from './crypto.ts'
 import { FileStorage } from './file-storage.ts'
+import { PathListener, type WebSocketPathOptions } from './path-listener.ts'
 import { registryConnector } from './registry-socket.ts'
 import type { WebRtcChoice } from './rtc/backend.ts'
 import { udpReaches } from './udp-check.ts'
@@ -77,6 +78,11 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
    * True is `auto`: whichever is installed. Default `off`.
    */
   readonly webRtc?: boolean | WebRtcChoice | WebRtcOptions
+  /**
+   * WebSockets between this node and trusted peers that are only relayed: those of peers are dialed, and with
+   * `listen` theirs are taken. True is `{}`. Default: dialed when there is WebRTC or the transport is `compat`.
+   */
+  readonly webSocket?: boolean | WebSocketPathOptions
   /** Default 10 000. */
   readonly registrationTimeoutMs?: number
 }
@@ -103,30 +109,40 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
   const trustStore = trustPath === undefined ? new TrustStore() : await loadTrust(trustPath)
   const { webRtc = 'off' } = options
   const rtc = webRtcProcess(typeof webRtc === 'boolean' ? (webRtc ? 'auto' : 'off') : webRtc)
-  const udp = transport === 'compat' ? undefined : await udpParts(options, transport === 'auto')
-  const { machine, ...parts } = udp ?? compatParts(options, identity)
-  return SharedPilotNode.start(
-    {
-      machine: {
-        ...pickSettings(options),
-        crypto: nodeCrypto,
-        identity,
-        trustStore,
-        unixNow,
-        ...machine,
+  const { webSocket = rtc !== undefined || transport === 'compat' } = options
+  const door = await pathListener(webSocket)
+  try {
+    const udp = transport === 'compat' ? undefined : await udpParts(options, transport === 'auto')
+    const { machine, ...parts } = udp ?? compatParts(options, identity)
+    return await SharedPilotNode.start(
+      {
+        machine: {
+          ...pickSettings(options),
+          crypto: nodeCrypto,
+          identity,
+          trustStore,
+          unixNow,
+          ...machine,
+        },
+        ...parts,
+        clock: systemClock,
+        ...(rtc === undefined ? {} : { createPeerConnection: () => rtc.create() }),
+        ...(webSocket === false ? {} : { openWebSocket: webSockets(options) }),
+        ...(door === undefined ? {} : { door }),
+        parts: [rtc, door].filter((part) => part !== undefined),
+        ...(trustPath === undefined
+          ? {}
+          : { saveTrust: (text) => storageOf(trustPath).write(basename(trustPath), utf8(text)) }),
+        ...(options.registrationTimeoutMs === undefined
+          ? {}
+          : { registrationTimeoutMs: options.registrationTimeoutMs }),
       },
-      ...parts,
-      clock: systemClock,
-      ...(rtc === undefined ? {} : { createPeerConnection: () => rtc.create(), parts: [rtc] }),
-      ...(trustPath === undefined
-        ? {}
-        : { saveTrust: (text) => storageOf(trustPath).write(basename(trustPath), utf8(text)) }),
-      ...(options.registrationTimeoutMs === undefined
-        ? {}
-        : { registrationTimeoutMs: options.registrationTimeoutMs }),
-    },
-    options,
-  )
+      options,
+    )
+  } catch (error) {
+    await door?.close()
+    throw error
+  }
 }
 
 /** Before anything is made. @throws {UsageError} `ERR_INVALID_ARGUMENT`. */
@@ -183,14 +199,24 @@ async function udpParts(
   }
 }
 
+function webSockets({ rendezvousCa: ca }: CreateNodeOptions): OpenWebSocket {
+  return nodeWebSockets(ca === undefined ? {} : { ca })
+}
+
+async function pathListener(
+  options: boolean | WebSocketPathOptions,
+): Promise<PathListener | undefined> {
+  const wanted = typeof options === 'boolean' || options.listen === undefined ? undefined : options
+  if (wanted === undefined) return undefined
+  return PathListener.listen({ ...wanted, listen: wanted.listen ?? '' })
+}
+
 function compatParts(options: CreateNodeOptions, identity: Identity): TransportParts {
   return relayTransport({
     url: options.rendezvousUrl ?? '',
     identity,
     clock: systemClock,
-    openWebSocket: nodeWebSockets(
-      options.rendezvousCa === undefined ? {} : { ca: options.rendezvousCa },
-    ),
+    openWebSocket: webSockets(options),
   })
 }
 
@@ -252,6 +278,7 @@ function pickSettings(options: CreateNodeOptions): MachineSettings {
     trustPath: _trustPath,
     registryFingerprint: _fingerprint,
     webRtc: _webRtc,
+    webSocket: _webSocket,
     registrationTimeoutMs: _timeout,
     signal: _signal,
     ...settings

@@ -3,5 +3,6 @@ export { ERROR_CODES, Identity, PilotError, type PilotErrorCode } from '../../co
 export type * from '../shared/api.ts'
 export { type CreateNodeOptions, createNode, loadIdentity, type Transport } from './create-node.ts'
 export { nodeCrypto } from './crypto.ts'
+export type { WebSocketPathOptions } from './path-listener.ts'
 export type { WebRtcBackend, WebRtcChoice } from './rtc/backend.ts'
 export type { WebRtcOptions } from './web-rtc.ts'

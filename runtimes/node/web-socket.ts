@@ -4,6 +4,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type ClientOptions, WebSocket } from 'ws'
 import { COMPAT_MESSAGE_MAX } from '../../core/index.ts'
+import { isLoopback } from '../shared/paths/websocket-address.ts'
 import type { OpenWebSocket, WebSocketLike } from '../shared/web-socket.ts'
 import { connectThrough, type Environment, type ProxyTarget, proxyFor } from './proxy.ts'
 
@@ -39,7 +40,7 @@ export function nodeWebSockets({
         _options: ClientRequestArgs,
         created: (error: Error | null, socket?: Socket) => void,
       ) => {
-        open(target, proxyFor(target, env), ca).then(
+        open(target, isLoopback(url.hostname) ? undefined : proxyFor(target, env), ca).then(
           (tcp) => {
             socket.tcp = tcp
             created(null, tcp)
@@ -54,7 +55,7 @@ export function nodeWebSockets({
 }
 
 /** Everything sent in one go leaves in one write. */
-class BatchingWebSocket extends WebSocket {
+export class BatchingWebSocket extends WebSocket {
   tcp: Socket | undefined
   #isCorked = false
 

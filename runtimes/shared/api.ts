@@ -235,8 +235,8 @@ export interface PeerInfo {
   readonly authenticated: boolean
   readonly path: PathKind
   /** What carries it. */
-  readonly transport: 'udp' | 'webrtc' | 'relay' | 'none'
-  /** Why there is no WebRTC path, `''` when there is one or none was tried. */
+  readonly transport: 'udp' | 'websocket' | 'webrtc' | 'relay' | 'none'
+  /** Why a WebRTC path or a WebSocket to the peer failed, the kind first; `''` when none did. */
   readonly directReason: string
   /** Tunnel round trip of the last probe in ms, if known. */
   readonly rttMs: number | undefined

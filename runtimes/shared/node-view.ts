@@ -1,7 +1,7 @@
 /** What a node machine holds, as the public API shows it. */
 import { type Endpoint, formatEndpoint, type NodeMachine, type Peer } from '../../core/index.ts'
 import type { ConnectionInfo, NodeInfo, PeerInfo } from './api.ts'
-import { isMadePath } from './path-socket.ts'
+import { isMadePath, madePathKind } from './path-socket.ts'
 
 export interface NodeInfoSource {
   readonly machine: NodeMachine
@@ -77,7 +77,7 @@ function endpointText(endpoint: Endpoint | undefined): string {
 
 function transportOf({ paths: { kind, endpoint } }: Peer): PeerInfo['transport'] {
   if (kind !== 'direct') return kind
-  return endpoint !== undefined && isMadePath(endpoint) ? 'webrtc' : 'udp'
+  return (endpoint && madePathKind(endpoint)) ?? 'udp'
 }
 
 /** Only what happened at all, as the machine counts. */

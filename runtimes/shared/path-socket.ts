@@ -8,10 +8,12 @@ import type { DatagramSocket } from './transport.ts'
 /** True when the datagram was taken; false when it was dropped. */
 export type PathSend = (datagram: Uint8Array) => boolean
 
+export type MadePathKind = 'webrtc' | 'websocket'
+
 export class PathSocket implements DatagramSocket {
   ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
-  /** Datagrams that a path could not take. */
-  dropped = 0
+  #dropped = 0
+  #foreign = 0
   readonly #base: DatagramSocket
   readonly #paths = new Map<string, PathSend>()
   #next = 1
@@ -21,13 +23,18 @@ export class PathSocket implements DatagramSocket {
     base.ondatagram = (datagram, from) => this.ondatagram?.(datagram, from)
   }
 
+  /** Those of the socket below, and what paths could not take. */
+  get drops(): Readonly<Record<string, number>> {
+    return { ...this.#base.drops, 'path-queue': this.#dropped, 'path-foreign': this.#foreign }
+  }
+
   get localEndpoint(): Endpoint {
     return this.#base.localEndpoint
   }
 
   /** The endpoint that datagrams of this path come from and go to. */
-  addPath(send: PathSend): Endpoint {
-    const endpoint = { address: `path-${this.#next++}`, port: 1 }
+  addPath(kind: MadePathKind, send: PathSend): Endpoint {
+    const endpoint = { address: `${kind}-${this.#next++}`, port: 1 }
     this.#paths.set(endpoint.address, send)
     return endpoint
   }
@@ -41,10 +48,15 @@ export class PathSocket implements DatagramSocket {
     if (this.#paths.has(endpoint.address)) this.ondatagram?.(datagram, endpoint)
   }
 
+  /** Something came by a path that is no frame of the peer behind it. */
+  dropForeign(): void {
+    this.#foreign++
+  }
+
   send(datagram: Uint8Array, to: Endpoint): void {
     const path = this.#paths.get(to.address)
     if (path === undefined) this.#base.send(datagram, to)
-    else if (!path(datagram)) this.dropped++
+    else if (!path(datagram)) this.#dropped++
   }
 
   close(): Promise<void> {
@@ -53,7 +65,12 @@ export class PathSocket implements DatagramSocket {
   }
 }
 
-/** True for the endpoint of a path that was added, as against one of the network. */
-export function isMadePath({ address }: Endpoint): boolean {
-  return address.startsWith('path-')
+/** The kind of a path that was added; `undefined` for an endpoint of the network, whose address is an IP. */
+export function madePathKind({ address }: Endpoint): MadePathKind | undefined {
+  if (address.startsWith('webrtc-')) return 'webrtc'
+  return address.startsWith('websocket-') ? 'websocket' : undefined
+}
+
+export function isMadePath(endpoint: Endpoint): boolean {
+  return madePathKind(endpoint) !== undefined
 }

@@ -29,14 +29,16 @@ import { Driver } from './driver.ts'
 import { Listener } from './listener.ts'
 import { connectionInfos, nodeInfo, peerInfos } from './node-view.ts'
 import { PathSocket } from './path-socket.ts'
+import { DirectPaths } from './paths/direct-paths.ts'
+import type { PathDoor } from './paths/path-context.ts'
 import { RegistryCalls } from './registry-calls.ts'
 import type { MakePeerConnection } from './rtc/peer-connection.ts'
-import { RtcPaths } from './rtc/rtc-paths.ts'
 import { signed } from './signed.ts'
 import { StreamConnection, streamError } from './stream-connection.ts'
 import type { DatagramSocket, NodePart, RegistryConnector, SocketEvent } from './transport.ts'
 import { TrustCalls } from './trust-calls.ts'
 import { type Deferred, defer, settle } from './wait.ts'
+import { type OpenWebSocket, openWebSocket } from './web-socket.ts'
 
 const DIAL_TIMEOUT_MS = 25_000
 const PING_TIMEOUT_MS = 10_000
@@ -52,6 +54,10 @@ export interface PilotNodeOptions {
   readonly saveTrust?: (text: string) => Promise<void>
   /** Makes WebRTC connections, where the runtime can: relayed peers then get direct paths too. */
   readonly createPeerConnection?: MakePeerConnection
+  /** Dials WebSockets that trusted peers listen on. Default: the global `WebSocket` where there is WebRTC too. */
+  readonly openWebSocket?: OpenWebSocket
+  /** Takes WebSockets of trusted peers. */
+  readonly door?: PathDoor
   /** What else runs for this node and ends with it. */
   readonly parts?: readonly NodePart[]
   /** Default 10 000: how long `start` waits for the registry. */
@@ -73,7 +79,7 @@ export class SharedPilotNode implements PilotNode {
   readonly #pings = new Map<number, Deferred<number>>()
   readonly #subscribers = new Set<(event: NodeEvent) => void>()
   readonly #datagramSubscribers = new Set<(datagram: PilotDatagram) => void>()
-  #rtcPaths: RtcPaths | undefined
+  #directPaths: DirectPaths | undefined
   #registered: Deferred<void> | undefined
   /** Settles when datagrams can flow, for sockets that have a connection behind them. */
   #connected: Deferred<void> | undefined
@@ -143,7 +149,7 @@ export class SharedPilotNode implements PilotNode {
       await Promise.all([node.#socket.close(), ...node.#closeParts()])
       throw error
     }
-    node.#startRtcPaths()
+    node.#startDirectPaths()
     return node
   }
 
@@ -165,6 +171,10 @@ export class SharedPilotNode implements PilotNode {
   }
   get isPublic(): boolean {
     return this.#machine.isPublic
+  }
+  /** Where trusted peers may open WebSockets to this node; none unless it listens. */
+  get webSocketUrls(): readonly string[] {
+    return this.#options.door?.urls ?? []
   }
   /** The machine, for tests that count what it holds. */
   get machine(): NodeMachine {
@@ -266,7 +276,7 @@ export class SharedPilotNode implements PilotNode {
       machine: this.#machine,
       uptimeMs: this.#clock.now() - this.#startedAt,
       encrypt: this.#options.machine.encrypt !== false,
-      socketDrops: this.#options.socket.drops,
+      socketDrops: this.#socket.drops,
     })
   }
 
@@ -275,13 +285,14 @@ export class SharedPilotNode implements PilotNode {
   }
 
   peers(): readonly PeerInfo[] {
-    return peerInfos(this.#machine, (peerId) => this.#rtcPaths?.state(peerId)?.reason ?? '')
+    return peerInfos(this.#machine, (peerId) => this.#directPaths?.reason(peerId) ?? '')
   }
 
   /** The machine slept, or its network changed: every path is proven, and the registry asked, again at once. */
   handleNetworkChange(): void {
     if (this.#isClosed) return
     this.#machine.handleNetworkChange(this.#clock.now())
+    this.#directPaths?.retrySoon()
     this.#driver.schedule()
   }
 
@@ -306,7 +317,7 @@ export class SharedPilotNode implements PilotNode {
     if (this.#isClosed) return
     this.#isClosed = true
     const deadline = this.#clock.now() + timeoutMs
-    this.#rtcPaths?.close()
+    this.#directPaths?.close()
     for (const listener of [...this.#listeners.values()]) listener.close()
     this.#machine.close(this.#clock.now())
     this.#driver.schedule()
@@ -431,18 +442,23 @@ export class SharedPilotNode implements PilotNode {
     for (const subscriber of [...this.#subscribers]) subscriber(event)
   }
 
-  #startRtcPaths(): void {
-    const { createPeerConnection, machine } = this.#options
-    if (createPeerConnection === undefined) return
-    this.#rtcPaths = new RtcPaths({
+  #startDirectPaths(): void {
+    const { createPeerConnection, door, machine } = this.#options
+    const canDial = createPeerConnection !== undefined && typeof WebSocket !== 'undefined'
+    const dialer = this.#options.openWebSocket ?? (canDial ? openWebSocket : undefined)
+    if (createPeerConnection === undefined && door === undefined && dialer === undefined) return
+    this.#directPaths = new DirectPaths({
       node: this,
       machine: this.#machine,
       socket: this.#socket,
       crypto: machine.crypto,
       identity: machine.identity,
       now: () => this.#clock.now(),
+      unixNow: machine.unixNow,
       schedule: () => this.#driver.schedule(),
       createConnection: createPeerConnection,
+      openWebSocket: dialer,
+      door,
     })
   }
 

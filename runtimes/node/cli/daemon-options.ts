@@ -14,6 +14,11 @@ export interface StartFlags {
   readonly rendezvousUrl?: string
   readonly webrtc?: string
   readonly iceServers?: string
+  readonly wsListen?: string
+  readonly wsUrl?: string
+  readonly wsTlsCert?: string
+  readonly wsTlsKey?: string
+  readonly wsOrigins?: string
   readonly listen?: string
   readonly endpoint?: string
   readonly identity?: string
@@ -88,6 +93,15 @@ export function startSettings(
   if (rendezvousUrl !== undefined) argv.push(`--rendezvous-url=${rendezvousUrl}`)
   if (flags.webrtc !== undefined) argv.push(`--webrtc=${flags.webrtc}`)
   if (flags.iceServers !== undefined) argv.push(`--ice-servers=${flags.iceServers}`)
+  const webSocket = {
+    'ws-listen': flags.wsListen,
+    'ws-url': flags.wsUrl,
+    'ws-tls-cert': flags.wsTlsCert,
+    'ws-tls-key': flags.wsTlsKey,
+    'ws-origins': flags.wsOrigins,
+  }
+  for (const [name, value] of Object.entries(webSocket))
+    if (value !== undefined) argv.push(`--${name}=${value}`)
   if (hostname !== '') argv.push(`--hostname=${hostname}`)
   if (owner !== undefined) argv.push(`--owner=${owner}`)
   if (flags.keepalive !== undefined) argv.push(`--keepalive=${flags.keepalive}`)

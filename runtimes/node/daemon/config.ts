@@ -16,6 +16,7 @@ import {
 } from '../cli/paths.ts'
 import { isTrue, parseDuration } from '../cli/values.ts'
 import { parseHostPort, type Transport } from '../create-node.ts'
+import { checkWebSocketOptions, type WebSocketPathOptions } from '../path-listener.ts'
 import { WEBRTC_CHOICES, type WebRtcChoice } from '../rtc/backend.ts'
 import { parseListen } from '../udp-socket.ts'
 import { VERSION } from '../version.ts'
@@ -29,6 +30,7 @@ export interface DaemonConfig {
   readonly transport: Transport
   readonly rendezvousUrl: string | undefined
   readonly webRtc: WebRtcOptions
+  readonly webSocket: WebSocketPathOptions
   readonly listen: string
   readonly socket: string
   readonly endpoint: string | undefined
@@ -86,6 +88,12 @@ Without UDP: "-transport compat -rendezvous-url wss://..." reaches the registry
 through the same URL; -registry and -beacon are not used then. Proxies are taken
 from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 
+Browsers: a page of a trusted peer gets a direct path by WebRTC where a package
+for it is installed (-webrtc), and by WebSocket with -ws-listen. The page learns
+the addresses through the tunnel; a page from https needs wss:// (-ws-url, or
+-ws-tls-cert and -ws-tls-key) unless it is on this machine. Who connects there
+proves a trusted peer's key, and can then only send that peer's sealed frames.
+
 Exit codes: 0 stopped by SIGINT or SIGTERM, 1 fatal error, 2 bad flag.`
 
 function createCommand(): Command {
@@ -114,6 +122,17 @@ function createCommand(): Command {
       'auto',
     )
     .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
+    .option(
+      '--ws-listen <ip:port>',
+      'take WebSockets of trusted peers, browsers above all (default: none)',
+    )
+    .option('--ws-url <urls>', 'public URLs of it, comma between: wss://name of a reverse proxy')
+    .option('--ws-tls-cert <file>', 'PEM certificate, to speak TLS there; needs -ws-tls-key')
+    .option('--ws-tls-key <file>', 'PEM key of it')
+    .option(
+      '--ws-origins <origins>',
+      'only pages of these, comma between (default: any page of a trusted peer)',
+    )
     .option('--listen <ip:port>', 'UDP address; port 0 is any free one', ':0')
     .option(
       '--endpoint <ip:port>',
@@ -275,6 +294,7 @@ function configOf(command: Command, home: string): DaemonConfig {
     transport,
     rendezvousUrl,
     webRtc: { backend: webRtcChoice(text('webrtc')), iceServers: iceServers(text('iceServers')) },
+    webSocket: webSocketOptions(text),
     listen: text('listen'),
     socket: text('socket'),
     endpoint: text('endpoint') || undefined,
@@ -305,6 +325,42 @@ function configOf(command: Command, home: string): DaemonConfig {
   }
 }
 
+/** Certificate and key are read here, so that a wrong name is told before anything runs. */
+function webSocketOptions(text: (name: string) => string): WebSocketPathOptions {
+  const [cert, key] = [text('wsTlsCert'), text('wsTlsKey')]
+  if ((cert === '') !== (key === '')) throw new Error('-ws-tls-cert and -ws-tls-key go together')
+  const origins = listOf(text('wsOrigins'))
+  const options: WebSocketPathOptions = {
+    ...(text('wsListen') === '' ? {} : { listen: text('wsListen') }),
+    ...(cert === ''
+      ? {}
+      : { tls: { cert: readPem(cert, 'ws-tls-cert'), key: readPem(key, 'ws-tls-key') } }),
+    urls: listOf(text('wsUrl')),
+    ...(origins.length === 0 ? {} : { origins }),
+  }
+  try {
+    checkWebSocketOptions(options)
+  } catch (error) {
+    throw new Error(`-ws-listen: ${messageOf(error)}`)
+  }
+  return options
+}
+
+function listOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '')
+}
+
+function readPem(path: string, name: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new Error(`-${name} ${path}: ${messageOf(error)}`)
+  }
+}
+
 /** A bool too, as with other flags: on is auto. */
 function webRtcChoice(text: string): WebRtcChoice {
   const found = WEBRTC_CHOICES.find((one) => one === text)
@@ -315,22 +371,19 @@ function webRtcChoice(text: string): WebRtcChoice {
 
 /** `turn:user:password@host:port` is what libraries want in three parts. */
 function iceServers(text: string): IceServer[] {
-  const urls = text.split(',').map((url) => url.trim())
-  return urls
-    .filter((url) => url !== '')
-    .map((url) => {
-      const match = /^(stuns?|turns?):(?:([^\s/:@]+):([^\s/@]+)@)?([^\s/@]+)$/.exec(url)
-      const [, scheme = '', username, credential, rest] = match ?? []
-      const isTurn = scheme.startsWith('turn')
-      if (match === null || isTurn !== (username !== undefined))
-        throw new Error(
-          `-ice-servers takes stun:host:port or turn:user:password@host:port, got ${JSON.stringify(url)}`,
-        )
-      const urls = `${scheme}:${rest}`
-      return username === undefined || credential === undefined
-        ? { urls }
-        : { urls, username, credential }
-    })
+  return listOf(text).map((url) => {
+    const match = /^(stuns?|turns?):(?:([^\s/:@]+):([^\s/@]+)@)?([^\s/@]+)$/.exec(url)
+    const [, scheme = '', username, credential, rest] = match ?? []
+    const isTurn = scheme.startsWith('turn')
+    if (match === null || isTurn !== (username !== undefined))
+      throw new Error(
+        `-ice-servers takes stun:host:port or turn:user:password@host:port, got ${JSON.stringify(url)}`,
+      )
+    const urls = `${scheme}:${rest}`
+    return username === undefined || credential === undefined
+      ? { urls }
+      : { urls, username, credential }
+  })
 }
 
 function nodeIds(text: string): ReadonlySet<number> {

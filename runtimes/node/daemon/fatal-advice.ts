@@ -20,6 +20,7 @@ function adviceOf({ code, message }: PilotError, config: DaemonConfig): string {
       if (message.includes('no valid answer')) return 'something else than a registry listens there'
       return 'the registry refused this node; check --owner and the identity'
     case 'ERR_ADDRESS_IN_USE':
+      if (message.includes('WebSocket')) return 'choose another address with --ws-listen'
       if (!message.includes(config.socket))
         return 'choose another UDP port with --listen (":0" takes any free one)'
       return message.includes('not a socket')

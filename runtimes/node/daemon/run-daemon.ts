@@ -82,6 +82,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     transport: config.transport,
     ...(config.rendezvousUrl !== undefined && { rendezvousUrl: config.rendezvousUrl }),
     webRtc: config.webRtc,
+    webSocket: config.webSocket,
     listen: config.listen,
     ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
     ...(config.identity !== undefined && { identity: config.identity }),
@@ -123,6 +124,8 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       },
       lentPorts: services.lentPorts,
     })
+    if (node.webSocketUrls.length > 0)
+      log.info('WebSockets of trusted peers are taken', { urls: node.webSocketUrls.join(' ') })
     log.info('daemon running', {
       node_id: node.nodeId,
       addr: formatAddress(node.address),

@@ -57,6 +57,7 @@ export interface DataChannel {
 export interface PeerConnection {
   /** `new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`. */
   readonly connectionState: string
+  readonly iceConnectionState?: string
   /** Why it is closed, where somebody else closed it. */
   readonly closeReason?: string | undefined
   onicecandidate: Handler<{ readonly candidate: { toJSON(): IceCandidate } | null | undefined }>

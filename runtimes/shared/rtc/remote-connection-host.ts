@@ -130,10 +130,10 @@ class HostedConnection {
       lane.post({ kind: 'candidate', connection: id, candidate: candidate?.toJSON() ?? null })
     }
     connection.onconnectionstatechange = () => {
-      const { connectionState: state } = connection
+      const { connectionState: state, iceConnectionState: iceState = '' } = connection
       if (this.#isClosed) return
       if (state === 'closed') this.fail('the connection was closed')
-      else lane.post({ kind: 'state', connection: id, state })
+      else lane.post({ kind: 'state', connection: id, state, iceState })
     }
   }
 

@@ -63,6 +63,7 @@ type Post = (message: ClientMessage, transfer?: readonly object[]) => void
 
 class RemoteConnection implements PeerConnection {
   connectionState = 'new'
+  iceConnectionState = 'new'
   closeReason: string | undefined
   onicecandidate: PeerConnection['onicecandidate'] = null
   onconnectionstatechange: PeerConnection['onconnectionstatechange'] = null
@@ -145,6 +146,7 @@ class RemoteConnection implements PeerConnection {
       case 'state':
         if (message.state === 'closed') return this.lost('the connection was closed')
         this.connectionState = message.state
+        this.iceConnectionState = message.iceState
         this.onconnectionstatechange?.(undefined)
         break
       case 'closed':

@@ -63,7 +63,12 @@ export type HostMessage =
       readonly connection: number
       readonly candidate: IceCandidate | null
     }
-  | { readonly kind: 'state'; readonly connection: number; readonly state: string }
+  | {
+      readonly kind: 'state'
+      readonly connection: number
+      readonly state: string
+      readonly iceState: string
+    }
   | { readonly kind: 'open'; readonly connection: number }
   | { readonly kind: 'frames'; readonly connection: number; readonly packed: Uint8Array }
   /** So many bytes of `frames` have left the channel, or were dropped, in all. */

@@ -33,6 +33,11 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
       'direct paths to browsers: native, werift, auto or off (default: auto)',
     )
     .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
+    .option('--ws-listen <ip:port>', 'take WebSockets of trusted peers, browsers above all')
+    .option('--ws-url <urls>', 'public URLs of it, comma between')
+    .option('--ws-tls-cert <file>', 'PEM certificate for it')
+    .option('--ws-tls-key <file>', 'PEM key for it')
+    .option('--ws-origins <origins>', 'only pages of these, comma between')
     .option('--listen <ip:port>', 'UDP address (default: :0, any free port)')
     .option('--endpoint <ip:port>', 'public UDP address, when it is known')
     .option('--keepalive <duration>', 'heartbeat to the registry (default: 30s)')

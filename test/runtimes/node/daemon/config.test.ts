@@ -74,6 +74,23 @@ describe('flags of the daemon', () => {
     expect(config('-webrtc=1').webRtc.backend).toBe('auto')
   })
 
+  it('takes WebSockets of peers where it is told to', () => {
+    expect(config().webSocket).toEqual({ urls: [] })
+    const [cert, key] = [join(home, 'c.pem'), join(home, 'k.pem')]
+    writeFileSync(cert, 'CERT')
+    writeFileSync(key, 'KEY')
+    const tls = ['-ws-tls-cert', cert, '-ws-tls-key', key]
+    const urls = '-ws-url=wss://a.example, wss://b.example/x'
+    expect(
+      config('-ws-listen', ':8443', ...tls, urls, '-ws-origins=https://app').webSocket,
+    ).toEqual({
+      listen: ':8443',
+      tls: { cert: 'CERT', key: 'KEY' },
+      urls: ['wss://a.example', 'wss://b.example/x'],
+      origins: ['https://app'],
+    })
+  })
+
   it('keeps using an identity of the older name, and makes none without a path', () => {
     mkdirSync(join(home, '.pilot'))
     writeFileSync(join(home, '.pilot', 'identity.key'), '{}')
@@ -119,6 +136,12 @@ describe('flags of the daemon', () => {
     [['-registry-tls'], 'needs -registry-fingerprint'],
     [['-ice-servers', 'http://h'], '-ice-servers takes stun:host:port'],
     [['-ice-servers', 'turn:h:1'], 'turn:user:password@host:port'],
+    [['-ws-listen', 'nope'], '-ws-listen: expected an address to listen on'],
+    [['-ws-url', 'wss://h'], 'need an address to listen on'],
+    [['-ws-listen', ':1', '-ws-url', 'http://h'], 'wss://host, ws://host:port or below'],
+    [['-ws-listen', ':1', '-ws-origins', 'h'], 'an origin is scheme://host'],
+    [['-ws-listen', ':1', '-ws-tls-cert', 'x'], '-ws-tls-cert and -ws-tls-key go together'],
+    [['-ws-listen', ':1', '-ws-tls-cert', '/no', '-ws-tls-key', '/no'], '-ws-tls-cert /no: ENOENT'],
     [['-webrtc', 'chrome'], '-webrtc is one of auto, native, werift, off, got "chrome"'],
     [['-transport', 'tcp'], '-transport is one of udp, compat, auto, got "tcp"'],
     [['-transport', 'compat'], '-transport compat needs -rendezvous-url'],

@@ -1,17 +1,25 @@
 /**
- * What two nodes tell each other to make a WebRTC path: descriptions and candidates, in order, over a stream
+ * What two nodes tell each other to make direct paths: what either has, descriptions and candidates, in order, over a stream
  * of the encrypted tunnel, each signed by the sender's identity. So nobody in between can read a fingerprint
  * or put another in its place. (Ours; the reference has nothing like it.)
  */
 import { concat, fromBase64, fromUtf8, toBase64, toHex, utf8, viewOf } from '../../../core/bytes.ts'
 import { type CryptoProvider, type Signer, WireError } from '../../../core/index.ts'
+import type { IceCandidate } from '../rtc/peer-connection.ts'
 import { signed } from '../signed.ts'
-import type { IceCandidate } from './peer-connection.ts'
+import { pathUrls } from './websocket-address.ts'
 
 /** One message, as JSON; descriptions are a few KiB. */
 export const SIGNAL_BYTES_MAX = 65_536
 
 export type SignalBody =
+  | {
+      readonly kind: 'paths'
+      /** The sender makes WebRTC connections. */
+      readonly webrtc: boolean
+      /** Where the sender takes WebSockets. */
+      readonly websocket: readonly string[]
+    }
   | { readonly kind: 'description'; readonly type: 'offer' | 'answer'; readonly sdp: string }
   | { readonly kind: 'candidate'; readonly candidate: IceCandidate | null }
   | { readonly kind: 'bye'; readonly reason: string }
@@ -46,7 +54,8 @@ export async function encodeSignal(
 export interface Signal {
   readonly session: string
   readonly sequence: number
-  readonly body: SignalBody
+  /** `undefined` for a kind that this version does not know. */
+  readonly body: SignalBody | undefined
 }
 
 /**
@@ -112,8 +121,13 @@ function parse(text: string | undefined): Record<string, unknown> {
   throw invalid('JSON')
 }
 
-function parseBody(text: string): SignalBody {
+function parseBody(text: string): SignalBody | undefined {
   const body = parse(text)
+  if (body.kind === 'paths') {
+    const { webrtc, websocket } = body
+    if (typeof webrtc !== 'boolean' || !Array.isArray(websocket)) throw invalid('paths')
+    return { kind: 'paths', webrtc, websocket: pathUrls(websocket) }
+  }
   if (body.kind === 'description') {
     if ((body.type !== 'offer' && body.type !== 'answer') || typeof body.sdp !== 'string')
       throw invalid('description')
@@ -124,8 +138,9 @@ function parseBody(text: string): SignalBody {
     if (candidate !== null && typeof candidate !== 'object') throw invalid('candidate')
     return { kind: 'candidate', candidate: candidate as IceCandidate | null }
   }
-  if (body.kind === 'bye') return { kind: 'bye', reason: String(body.reason).slice(0, 200) }
-  throw invalid('kind')
+  if (body.kind === 'bye') return { kind: 'bye', reason: String(body.reason ?? '').slice(0, 200) }
+  if (typeof body.kind !== 'string') throw invalid('kind')
+  return undefined
 }
 
 function invalid(what: string): WireError {

@@ -1,0 +1,211 @@
+/** Direct paths to one trusted peer: the talk about them, the WebRTC path, the WebSocket. */
+import { PilotError, PORT, toHex } from '../../../core/index.ts'
+import type { PilotConnection } from '../api.ts'
+import { RtcPath } from '../rtc/rtc-path.ts'
+import type { WebSocketLike } from '../web-socket.ts'
+import { OfferedPath, type PathContext } from './path-context.ts'
+import { PathSession } from './path-session.ts'
+import type { SignalBody } from './signal-message.ts'
+import { WebSocketPaths } from './websocket-paths.ts'
+
+/** First wait after an attempt that failed; doubles to the last. */
+const RETRY_MS = 1000
+const RETRY_MAX_MS = 300_000
+const DIAL_MS = 10_000
+/** Who accepts a session and hears nothing lets it go. */
+const SILENT_MS = 20_000
+
+/** One talk, and the WebRTC path that it is about. */
+interface Talk {
+  readonly session: PathSession
+  rtc: RtcPath | undefined
+  offered: OfferedPath | undefined
+  hasHeard: boolean
+  /** Runs until it has heard something. */
+  readonly silence: ReturnType<typeof setTimeout>
+}
+
+export class PeerPaths {
+  readonly peerId: number
+  readonly #context: PathContext
+  readonly #websocket: WebSocketPaths
+  /** Our own attempt is on its way to the peer. */
+  #isDialing = false
+  #talk: Talk | undefined
+  #failures = 0
+  #nextTryAt = 0
+  #rtcReason = ''
+
+  constructor(context: PathContext, peerId: number) {
+    this.#context = context
+    this.peerId = peerId
+    this.#websocket = new WebSocketPaths(context, peerId)
+  }
+
+  /** Of either kind. */
+  get isOpen(): boolean {
+    return this.#websocket.isOpen || this.#talk?.offered !== undefined
+  }
+
+  /** Why there is no path of either kind that was tried, for people; `''` where there is one, or none was tried. */
+  get reason(): string {
+    const reasons: string[] = []
+    if (this.#rtcReason !== '') reasons.push(`WebRTC: ${this.#rtcReason}`)
+    if (this.#websocket.reason !== '') reasons.push(`WebSocket: ${this.#websocket.reason}`)
+    return reasons.join('; ')
+  }
+
+  /** Begins a talk, unless one is under way, or the last failed a moment ago. */
+  async connect(): Promise<void> {
+    const { node, now, crypto } = this.#context
+    if (this.#isDialing || this.#talk !== undefined || now() < this.#nextTryAt) return
+    this.#isDialing = true
+    try {
+      const target = { address: { network: 0, node: this.peerId }, port: PORT.paths }
+      const stream = await node.dial(target, { timeoutMs: DIAL_MS })
+      // While we dialed the peer's own attempt may have come, and been given way to.
+      if (this.#talk !== undefined || !node.trust.isTrusted(this.peerId)) stream.reset()
+      else this.#begin(stream, toHex(crypto.random(16)))
+    } catch (error) {
+      if (!(error instanceof PilotError)) throw error
+      if (this.#talk === undefined) this.#failed(error.message)
+    } finally {
+      this.#isDialing = false
+    }
+  }
+
+  /** The peer begins one. Of two at once the one of the smaller key goes on, at both ends. */
+  accept(stream: PilotConnection, peerKey: Uint8Array): void {
+    const talk = this.#talk
+    const isOursUnderWay =
+      this.#isDialing || (talk?.session.isInitiator === true && talk.offered === undefined)
+    if (isOursUnderWay && !yieldsTo(this.#context.node.publicKey, peerKey)) return stream.reset()
+    talk?.session.end('another attempt takes its place')
+    this.#begin(stream, undefined)
+  }
+
+  /** What may be due by now. `isRelayed`: there is nothing better than the relay. */
+  handleTick(isRelayed: boolean): void {
+    if (isRelayed && !this.isOpen && !this.#websocket.isDialing) void this.connect()
+    this.#websocket.dialIfDue()
+  }
+
+  /** The network changed, or the machine slept. */
+  retrySoon(): void {
+    this.#failures = 0
+    this.#nextTryAt = 0
+    this.#websocket.retrySoon()
+  }
+
+  adopt(socket: WebSocketLike): void {
+    this.#websocket.adopt(socket)
+  }
+
+  close(reason: string): void {
+    this.#talk?.session.end(reason)
+    this.#websocket.close(reason)
+  }
+
+  #begin(stream: PilotConnection, sessionId: string | undefined): void {
+    const { crypto, identity, machine, node } = this.#context
+    const peerKey = machine.peers.get(this.peerId)?.identityKey
+    if (peerKey === undefined) return stream.reset()
+    const session: PathSession = new PathSession({
+      crypto,
+      identity,
+      nodeId: node.nodeId,
+      peerId: this.peerId,
+      peerKey,
+      stream,
+      session: sessionId,
+      onbody: (body) => this.#handle(talk, body),
+      onend: (reason) => this.#ended(talk, reason),
+    })
+    const silence = setTimeout(() => {
+      if (!talk.hasHeard) session.end('the peer says nothing')
+    }, SILENT_MS)
+    const talk: Talk = { session, rtc: undefined, offered: undefined, hasHeard: false, silence }
+    this.#talk = talk
+    if (!session.isInitiator) return
+    this.#sayPaths(talk)
+    this.#makeRtc(talk)
+  }
+
+  #sayPaths({ session }: Talk): void {
+    const { createConnection, door } = this.#context
+    const webrtc = createConnection !== undefined
+    session.say({ kind: 'paths', webrtc, websocket: door?.urls ?? [] })
+  }
+
+  async #handle(talk: Talk, body: SignalBody): Promise<void> {
+    if (!talk.hasHeard && !talk.session.isInitiator) this.#sayPaths(talk)
+    talk.hasHeard = true
+    if (body.kind === 'paths') return this.#handlePaths(talk, body)
+    if (body.kind === 'description' && body.type === 'offer') this.#makeRtc(talk)
+    await talk.rtc?.handle(body)
+  }
+
+  #handlePaths(talk: Talk, { webrtc, websocket }: SignalBody & { readonly kind: 'paths' }): void {
+    const { createConnection, door } = this.#context
+    // Where both listen one dials: who began the talk.
+    const hasDoor = (door?.urls.length ?? 0) > 0
+    if (websocket.length > 0 && (!hasDoor || talk.session.isInitiator))
+      this.#websocket.handleUrls(websocket)
+    if (webrtc && createConnection !== undefined) return this.#makeRtc(talk)
+    this.#rtcReason = createConnection === undefined ? '' : 'the peer makes no such paths'
+    const { rtc } = talk
+    talk.rtc = undefined
+    rtc?.end('')
+    // All is said.
+    if (talk.session.isInitiator) talk.session.end('')
+  }
+
+  #makeRtc(talk: Talk): void {
+    const { createConnection } = this.#context
+    if (createConnection === undefined || talk.rtc !== undefined) return
+    const { session } = talk
+    const rtc: RtcPath = new RtcPath({
+      createConnection,
+      isInitiator: session.isInitiator,
+      say: (body) => session.say(body),
+      later: (work) => session.later(work),
+      onopen: () => {
+        this.#failures = 0
+        this.#rtcReason = ''
+        talk.offered = new OfferedPath(this.#context, this.peerId, 'webrtc', (frame) =>
+          rtc.send(frame),
+        )
+      },
+      onframe: (frame) => talk.offered?.deliver(frame),
+      onend: (reason) => {
+        if (talk.rtc === rtc) session.end(reason)
+      },
+    })
+    talk.rtc = rtc
+  }
+
+  #ended(talk: Talk, reason: string): void {
+    clearTimeout(talk.silence)
+    const { rtc, offered } = talk
+    talk.rtc = undefined
+    rtc?.end(reason)
+    talk.offered = undefined
+    offered?.withdraw()
+    if (this.#talk !== talk) return
+    this.#talk = undefined
+    this.#failed(reason === '' ? this.#rtcReason : reason)
+  }
+
+  #failed(reason: string): void {
+    const wait = Math.min(RETRY_MS * 2 ** this.#failures, RETRY_MAX_MS)
+    this.#failures = Math.min(this.#failures + 1, 16)
+    this.#rtcReason = reason
+    this.#nextTryAt = this.#context.now() + wait
+  }
+}
+
+/** Of two attempts at once the one of the smaller public key goes on. */
+export function yieldsTo(own: Uint8Array, peer: Uint8Array): boolean {
+  for (let i = 0; i < own.length; i++) if (own[i] !== peer[i]) return own[i]! > peer[i]!
+  return false
+}

@@ -1,0 +1,166 @@
+/**
+ * One WebRTC connection to one peer, with one data channel, as a path. The channel is a datagram path (unordered,
+ * never retransmitted): the tunnel's frames go through it as they are. Descriptions and candidates travel by the
+ * session with the peer; who began that offers.
+ */
+import type { SignalBody } from '../paths/signal-message.ts'
+import {
+  type DataChannel,
+  descriptionOf,
+  frameOf,
+  type MakePeerConnection,
+  type PeerConnection,
+} from './peer-connection.ts'
+
+/** Frames larger than this do not go through a channel (every browser takes 16 KiB in one piece). */
+export const CHANNEL_FRAME_MAX = 16_384
+/** Above it the newest frame is dropped: the path is a queue of no one's. */
+const BUFFERED_MAX = 1 << 20
+const OPEN_TIMEOUT_MS = 20_000
+/** Often over by itself; after that ICE is asked again, as it is at once when it failed. */
+const DISCONNECTED_MS = 2500
+/** Within which ICE has to find another way; then the connection is given up, and a new one tried. */
+const REPAIR_MS = 10_000
+
+export interface RtcPathOptions {
+  readonly createConnection: MakePeerConnection
+  readonly isInitiator: boolean
+  /** Tells the peer. */
+  readonly say: (body: SignalBody) => void
+  /** Runs after the messages before it have been dealt with; what it throws ends the session. */
+  readonly later: (work: () => Promise<void>) => void
+  /** The channel carries datagrams from now on. */
+  readonly onopen: () => void
+  readonly onframe: (frame: Uint8Array) => void
+  /** The attempt or the path is over, with the reason; called once. */
+  readonly onend: (reason: string) => void
+}
+
+export class RtcPath {
+  readonly #options: RtcPathOptions
+  readonly #connection: PeerConnection
+  readonly #channel: DataChannel
+  #isOpen = false
+  #isOver = false
+  readonly #timer: ReturnType<typeof setTimeout>
+  #repairTimer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(options: RtcPathOptions) {
+    this.#options = options
+    this.#connection = options.createConnection()
+    this.#channel = this.#connection.createDataChannel('pilot', {
+      negotiated: true,
+      id: 0,
+      ordered: false,
+      maxRetransmits: 0,
+    })
+    this.#watchConnection()
+    this.#watchChannel()
+    this.#timer = setTimeout(() => {
+      if (!this.#isOpen) this.end('no direct path was found in time')
+    }, OPEN_TIMEOUT_MS)
+    if (options.isInitiator) options.later(() => this.#offer(false))
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** True when the frame was taken. */
+  send(frame: Uint8Array): boolean {
+    if (!this.#isOpen || frame.length > CHANNEL_FRAME_MAX) return false
+    if (this.#channel.bufferedAmount > BUFFERED_MAX) return false
+    try {
+      this.#channel.send(frame as Uint8Array<ArrayBuffer>)
+      return true
+    } catch {
+      return false // the channel closed under us; its event follows
+    }
+  }
+
+  async handle(body: SignalBody): Promise<void> {
+    if (this.#isOver) return
+    const connection = this.#connection
+    if (body.kind === 'candidate')
+      return void (await connection.addIceCandidate(body.candidate ?? undefined).catch(() => {}))
+    if (body.kind !== 'description') return
+    // Offers come from who began, answers from the other: anything else would let one undo what the other applied.
+    if ((body.type === 'offer') === this.#options.isInitiator)
+      return this.end(`the peer sent an ${body.type} out of turn`)
+    await connection.setRemoteDescription({ type: body.type, sdp: body.sdp })
+    if (body.type !== 'offer' || this.#isOver) return
+    const answer = descriptionOf(await connection.createAnswer())
+    await connection.setLocalDescription(answer)
+    this.#options.say({ kind: 'description', ...answer })
+  }
+
+  end(reason: string): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#isOpen = false
+    clearTimeout(this.#timer)
+    clearTimeout(this.#repairTimer)
+    this.#channel.close()
+    this.#connection.close()
+    this.#options.onend(reason)
+  }
+
+  #watchConnection(): void {
+    const connection = this.#connection
+    connection.onicecandidate = ({ candidate }) => {
+      if (!this.#isOver)
+        this.#options.say({ kind: 'candidate', candidate: candidate?.toJSON() ?? null })
+    }
+    connection.onconnectionstatechange = () => {
+      const state = connection.connectionState
+      if (state === 'connected') clearTimeout(this.#repairTimer)
+      else if (state === 'disconnected') this.#repairAfter(DISCONNECTED_MS)
+      else if (state === 'failed' && this.#isOpen) this.#repair()
+      else if (state === 'failed') this.end(failureOf(connection))
+      else if (state === 'closed') this.end(connection.closeReason ?? 'the connection was closed')
+    }
+  }
+
+  #repairAfter(ms: number): void {
+    clearTimeout(this.#repairTimer)
+    this.#repairTimer = setTimeout(() => this.#repair(), ms)
+  }
+
+  /** The network changed: new candidates over the same session, which never left the tunnel. */
+  #repair(): void {
+    if (!this.#isOpen) return
+    clearTimeout(this.#repairTimer)
+    this.#repairTimer = setTimeout(() => this.end('ICE found no other path'), REPAIR_MS)
+    if (this.#options.isInitiator) this.#options.later(() => this.#offer(true))
+  }
+
+  #watchChannel(): void {
+    const channel = this.#channel
+    channel.binaryType = 'arraybuffer'
+    channel.onopen = () => {
+      if (this.#isOver || this.#isOpen) return
+      this.#isOpen = true
+      this.#options.onopen()
+    }
+    channel.onmessage = ({ data }) => {
+      const frame = frameOf(data)
+      const isFrame = frame !== undefined && frame.length <= CHANNEL_FRAME_MAX
+      if (isFrame && !this.#isOver) this.#options.onframe(frame)
+    }
+    channel.onclose = () => this.end('the channel was closed')
+  }
+
+  async #offer(iceRestart: boolean): Promise<void> {
+    if (this.#isOver) return
+    const offer = descriptionOf(await this.#connection.createOffer({ iceRestart }))
+    await this.#connection.setLocalDescription(offer)
+    this.#options.say({ kind: 'description', ...offer })
+  }
+}
+
+/** With a way found, it is the other end's certificate that was not the one described (RFC 8827 §6.5). */
+function failureOf({ iceConnectionState }: PeerConnection): string {
+  return iceConnectionState === 'connected' || iceConnectionState === 'completed'
+    ? 'the other end has another certificate than the one that the peer signed for'
+    : 'ICE found no path'
+}
