@@ -1,37 +1,18 @@
-/** `createNode` for a page: one WebSocket to the rendezvous, WebRTC to peers, identity in IndexedDB. */
-import {
-  fromUtf8,
-  type NodeMachineOptions,
-  PilotError,
-  type Signer,
-  StorageError,
-  TrustStore,
-  utf8,
-} from '../../core/index.ts'
-import type { CallOptions } from '../shared/api.ts'
-import { systemClock, unixNow } from '../shared/clock.ts'
-import { SharedPilotNode } from '../shared/pilot-node.ts'
-import { registryWebSocket } from '../shared/registry-websocket.ts'
-import { RELAY_ENDPOINT, RelaySocket } from '../shared/relay-socket.ts'
-import { withWebCrypto } from '../shared/web-crypto.ts'
+/** `createNode` for a page: the node of its origin, run in a worker by one of the origin's tabs. */
+import { type Signer, toBase64 } from '../../core/index.ts'
+import type { CallOptions, PilotNode } from '../shared/api.ts'
 import { rendezvousUrls } from '../shared/web-socket.ts'
-import { browserCrypto } from './crypto.ts'
+import { startPageEngine } from './engine-handle.ts'
 import { IdentityVault } from './identity-vault.ts'
-import { IndexedDbStorage, STORAGE_NAME } from './indexeddb-storage.ts'
-import { claimStorage } from './single-tab.ts'
+import { IndexedDbStorage } from './indexeddb-storage.ts'
+import { watchPage } from './page-events.ts'
+import { type MachineSettings, plainSettings } from './settings.ts'
+import { TabNode } from './tabs/tab-node.ts'
+import { workerEngine } from './worker-engine.ts'
 
-const TRUST_NAME = 'trust.json'
-
-type MachineSettings = Pick<
-  NodeMachineOptions,
-  | 'hostname'
-  | 'isPublic'
-  | 'owner'
-  | 'keepaliveMs'
-  | 'synRateLimit'
-  | 'maxConnections'
-  | 'autoApprove'
->
+const REGISTRATION_TIMEOUT_MS = 10_000
+/** Beyond what the leading tab takes to register. */
+const JOIN_GRACE_MS = 10_000
 
 export interface CreateNodeOptions extends MachineSettings, CallOptions {
   /** `wss://host` of the rendezvous, or `ws://host:port`. */
@@ -43,7 +24,7 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
    * without one the browser holds the key and gives it to nobody.
    */
   readonly recoveryPassphrase?: string
-  /** IndexedDB database. Default `pilot`. */
+  /** IndexedDB database. Tabs of one origin share one node per name. Default `pilot`. */
   readonly storageName?: string
   /** STUN and TURN for WebRTC. Default none: paths on one network, or through the relay. */
   readonly iceServers?: readonly RTCIceServer[]
@@ -51,72 +32,58 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
   readonly directPaths?: boolean
   /** Default 10 000. */
   readonly registrationTimeoutMs?: number
+  /**
+   * Where the script of the worker is, `pilot-ts/browser/worker` bundled. Default: `worker.js` beside this
+   * module, which bundlers that know `new Worker(new URL(...))` take along.
+   */
+  readonly workerUrl?: string | URL
+  /** False: the node runs on the page's thread, for pages that may not start workers. Default true. */
+  readonly worker?: boolean
+}
+
+/** A node of a page, which other tabs of the origin may share. */
+export interface PageNode extends PilotNode {
+  /** This tab runs the node; see the event `leader-changed`. */
+  readonly isLeader: boolean
+  /** Settles when this tab has let go of the node. */
+  readonly closed: Promise<void>
 }
 
 /**
  * Joins the overlay from a page. The browser is asked to keep the storage (`navigator.storage.persist`).
  *
- * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_RELAY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_ADDRESS_IN_USE` while
- * another tab runs the node of this storage, `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`, `ERR_STORE_IO`,
- * `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
+ * All tabs of an origin with the same `storageName` use one node: the first runs it, with its options; one that
+ * asks for others is refused, one that leaves an option out takes what it is. `close` lets go of it in this tab.
+ *
+ * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_RELAY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_OPTIONS_DIFFER`,
+ * `ERR_WORKER_UNAVAILABLE`, `ERR_ENGINE_LOST` when the tab that runs the node does not get ready,
+ * `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`, `ERR_STORE_IO`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
  */
-export async function createNode(options: CreateNodeOptions): Promise<SharedPilotNode> {
-  const urls = rendezvousUrls(options.rendezvous)
-  const release = await claimStorage(options.storageName ?? STORAGE_NAME)
-  try {
-    const node = await join(options, urls)
-    void node.closed.then(release)
-    return node
-  } catch (error) {
-    release()
-    throw error
-  }
-}
-
-async function join(
-  options: CreateNodeOptions,
-  urls: ReturnType<typeof rendezvousUrls>,
-): Promise<SharedPilotNode> {
-  const storage = await IndexedDbStorage.open(options.storageName)
+export async function createNode(options: CreateNodeOptions): Promise<PageNode> {
+  rendezvousUrls(options.rendezvous) // refuses what is none, whoever leads
+  const { identity, storageName, registrationTimeoutMs = REGISTRATION_TIMEOUT_MS } = options
   void navigator.storage?.persist?.()
-  const { recoveryPassphrase } = options
-  const identity =
-    options.identity ?? (await new IdentityVault(storage).load(defined({ recoveryPassphrase })))
-  const trustStore = await loadTrust(storage)
-  const socket = new RelaySocket({ url: urls.relay, identity, clock: systemClock })
-  const { hostname, isPublic, owner, keepaliveMs, synRateLimit, maxConnections, autoApprove } =
-    options
-  const machine: Omit<NodeMachineOptions, 'now'> = {
-    ...defined({
-      hostname,
-      isPublic,
-      owner,
-      keepaliveMs,
-      synRateLimit,
-      maxConnections,
-      autoApprove,
-    }),
-    crypto: withWebCrypto(browserCrypto),
-    identity,
-    trustStore,
-    unixNow,
-    localEndpoint: socket.localEndpoint,
-    beacon: RELAY_ENDPOINT,
-    relayOnly: true,
-  }
-  const node = await SharedPilotNode.start(
+  const settings = plainSettings({
+    ...(options as Omit<CreateNodeOptions, 'iceServers'>),
+    ...(options.iceServers === undefined ? {} : { iceServers: plainServers(options.iceServers) }),
+    ...(identity === undefined ? {} : { publicKey: toBase64(identity.publicKey) }),
+  })
+  const node = await TabNode.join(
     {
-      machine,
-      socket,
-      registry: registryWebSocket({ url: urls.registry }),
-      clock: systemClock,
-      saveTrust: (text) => storage.write(TRUST_NAME, utf8(text)),
-      ...(options.directPaths === false ? {} : { createPeerConnection: connectionMaker(options) }),
-      ...defined({ registrationTimeoutMs: options.registrationTimeoutMs }),
+      storageName,
+      settings,
+      identity,
+      recoveryPassphrase: options.recoveryPassphrase,
+      startEngine: options.worker === false ? startPageEngine : workerEngine(options.workerUrl),
+      joinTimeoutMs: 2 * registrationTimeoutMs + JOIN_GRACE_MS,
     },
     options,
   )
-  watchNetwork(node)
+  const stop = watchPage({
+    onwake: (reason) => node.wake(reason),
+    onsleep: () => node.sleep(),
+  })
+  void node.closed.then(stop)
   return node
 }
 
@@ -125,35 +92,12 @@ export async function openIdentityVault(storageName?: string): Promise<IdentityV
   return new IdentityVault(await IndexedDbStorage.open(storageName))
 }
 
-function connectionMaker({ iceServers = [] }: CreateNodeOptions): () => RTCPeerConnection {
-  return () => new RTCPeerConnection({ iceServers: [...iceServers] })
-}
-
-/** A page that wakes, or whose network changes, proves its paths again at once. */
-function watchNetwork(node: SharedPilotNode): void {
-  const stop = new AbortController()
-  const changed = (): void => node.handleNetworkChange()
-  const { signal } = stop
-  addEventListener('online', changed, { signal })
-  addEventListener('pageshow', changed, { signal })
-  document.addEventListener('resume', changed, { signal })
-  void node.closed.then(() => stop.abort())
-}
-
-async function loadTrust(storage: IndexedDbStorage): Promise<TrustStore> {
-  const bytes = await storage.read(TRUST_NAME)
-  if (bytes === undefined) return new TrustStore()
-  try {
-    return TrustStore.parse(fromUtf8(bytes) ?? '')
-  } catch (error) {
-    if (!(error instanceof PilotError)) throw error
-    const where = storage.locate(TRUST_NAME)
-    throw new StorageError('ERR_STORE_CORRUPT', `${where}: ${error.message}`, { cause: error })
-  }
-}
-
-/** Without the members that are `undefined`. */
-function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  const entries = Object.entries(values).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> }
+function plainServers(
+  servers: readonly RTCIceServer[],
+): readonly { urls: string | readonly string[]; username?: string; credential?: string }[] {
+  return servers.map(({ urls, username, credential }) => ({
+    urls,
+    ...(username === undefined ? {} : { username }),
+    ...(credential === undefined ? {} : { credential }),
+  }))
 }

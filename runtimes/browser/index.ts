@@ -9,5 +9,10 @@ export {
   type Signer,
 } from '../../core/index.ts'
 export type * from '../shared/api.ts'
-export { type CreateNodeOptions, createNode, openIdentityVault } from './create-node.ts'
+export {
+  type CreateNodeOptions,
+  createNode,
+  openIdentityVault,
+  type PageNode,
+} from './create-node.ts'
 export type { IdentityStatus, IdentityVault } from './identity-vault.ts'

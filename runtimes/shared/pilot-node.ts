@@ -311,8 +311,11 @@ export class SharedPilotNode implements PilotNode {
 
   async close({
     timeoutMs = CLOSE_TIMEOUT_MS,
+    staysRegistered = false,
   }: {
     readonly timeoutMs?: number
+    /** Somebody else goes on with this identity: the registry is told nothing. */
+    readonly staysRegistered?: boolean
   } = {}): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -322,7 +325,7 @@ export class SharedPilotNode implements PilotNode {
     this.#machine.close(this.#clock.now())
     this.#driver.schedule()
     await this.#drained(deadline)
-    if (this.#machine.isRegistered && this.#machine.isRegistryConnected) {
+    if (!staysRegistered && this.#machine.isRegistered && this.#machine.isRegistryConnected) {
       const left = Math.max(100, deadline - this.#clock.now())
       await this.registry.ask(this.#machine.requests.deregister(), {}, left).catch(() => {})
     }

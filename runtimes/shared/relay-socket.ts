@@ -43,6 +43,8 @@ const STABLE_MS = 10_000
 /** Silence after which the relay is asked for a sign of life, and how long it may take (spec/09). */
 const KEEPALIVE_MS = 30_000
 const KEEPALIVE_ANSWER_MS = 10_000
+/** How long it may take when somebody waits. */
+const HURRY_MS = 1500
 /** Unanswered questions after which a relay that never answered one is taken to answer none. */
 const ECHO_MISSES_MAX = 3
 /** Bytes that wait in the runtime; the newest datagram is dropped. */
@@ -122,6 +124,13 @@ export class RelaySocket implements DatagramSocket {
   /** Takes the connection back from whoever replaced us, or tries at once instead of waiting. */
   reconnect(): void {
     if (this.#nodeId !== 0 && this.#state.name !== 'closed') this.#redial()
+  }
+
+  /** Somebody waits: tries at once instead of later, and asks an open connection for a sign of life now. */
+  hurry(): void {
+    const state = this.#state
+    if (state.name === 'waiting') this.#redial()
+    else if (state.name === 'open') this.#ask(state.socket, HURRY_MS)
   }
 
   send(datagram: Uint8Array, to: Endpoint): void {
@@ -269,21 +278,27 @@ export class RelaySocket implements DatagramSocket {
     const { clock } = this.#options
     const now = clock.now()
     const dueAt = this.#heardAt + KEEPALIVE_MS
-    if (now < dueAt || this.#echoMisses >= ECHO_MISSES_MAX) {
-      const at = Math.max(dueAt, now + KEEPALIVE_ANSWER_MS)
-      this.#cancelTimer = clock.schedule(at, () => this.#keepAlive(socket))
-      return
-    }
+    if (now >= dueAt && this.#echoMisses < ECHO_MISSES_MAX)
+      return this.#ask(socket, KEEPALIVE_ANSWER_MS)
+    const at = Math.max(dueAt, now + KEEPALIVE_ANSWER_MS)
+    this.#cancelTimer = clock.schedule(at, () => this.#keepAlive(socket))
+  }
+
+  #ask(socket: WebSocketLike, answerMs: number): void {
+    const { clock } = this.#options
+    const now = clock.now()
+    if (this.#echoMisses >= ECHO_MISSES_MAX) return // it would say nothing
+    this.#cancelTimer()
     const nodeId = this.#nodeId
     const frame = encodePunchFrame() // means nothing to whoever might get it instead
     this.#transmit(
       socket,
       encodeBeaconMessage({ type: 'relay', senderId: nodeId, destinationId: nodeId, frame }),
     )
-    this.#cancelTimer = clock.schedule(now + KEEPALIVE_ANSWER_MS, () => {
+    this.#cancelTimer = clock.schedule(now + answerMs, () => {
       if (this.#heardAt >= now) return this.#keepAlive(socket)
       if (!this.#hasEchoed) this.#echoMisses++
-      this.#fail(socket, `no sign of life within ${KEEPALIVE_ANSWER_MS / 1000} s`)
+      this.#fail(socket, `no sign of life within ${answerMs / 1000} s`)
     })
   }
 

@@ -27,21 +27,16 @@ export interface PageServer {
 export async function servePage(
   entry: URL = new URL('page/entry.ts', import.meta.url),
 ): Promise<PageServer> {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(entry)],
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'browser',
-  })
-  const script = outputFiles[0]!.text
+  const worker = new URL('../../runtimes/browser/worker.ts', import.meta.url)
+  const scripts = new Map([
+    ['/page.js', await bundle(entry)],
+    ['/worker.js', await bundle(worker)],
+  ])
   const server = createServer((request, response) => {
-    const isScript = request.url === '/page.js'
-    response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html; charset=utf-8')
+    const script = scripts.get(request.url ?? '')
+    response.setHeader('content-type', script ? 'text/javascript' : 'text/html; charset=utf-8')
     response.end(
-      isScript
-        ? script
-        : '<!doctype html><title>pilot</title><script type="module" src="/page.js"></script>',
+      script ?? '<!doctype html><title>pilot</title><script type="module" src="/page.js"></script>',
     )
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -50,6 +45,17 @@ export async function servePage(
     url: `http://127.0.0.1:${port}/`,
     close: () => new Promise((resolve) => server.close(() => resolve())),
   }
+}
+
+async function bundle(entry: URL): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(entry)],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'browser',
+  })
+  return outputFiles[0]!.text
 }
 
 export function launch(): Promise<Browser> {

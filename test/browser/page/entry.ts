@@ -1,10 +1,9 @@
 /** What the tests call in the page. */
-import { createNode, openIdentityVault } from '../../../runtimes/browser/index.ts'
-import type { SharedPilotNode } from '../../../runtimes/shared/pilot-node.ts'
+import { createNode, openIdentityVault, type PageNode } from '../../../runtimes/browser/index.ts'
 
-let node: SharedPilotNode | undefined
+let node: PageNode | undefined
 
-function current(): SharedPilotNode {
+function current(): PageNode {
   if (node === undefined) throw new Error('not joined')
   return node
 }
