@@ -249,9 +249,10 @@ export class FrameReceiver {
     peer.keyExchangeVia = via
     if (verdict === 'installed') {
       if (!wasKeyed) context.emit({ type: 'peer-keyed', nodeId: peer.id })
-      if (peer.tunnel.hasCandidate) prober.probeKeys(peer, via, now)
       for (const stream of [...peer.streams.values()]) scheduler.touchStream(stream)
     }
+    // Again for a key that is known: who restarted may have had to look ours up while the first probe came.
+    if (peer.tunnel.hasCandidate) prober.probeKeys(peer, via, now)
     scheduler.touchPeer(peer, now)
   }
 }
