@@ -1,49 +1,30 @@
-/** Tabs in a real browser: joined through one WebSocket, met by name, moved to a data channel. */
+/** A page in a real browser: joined through one WebSocket, met by name, moved to a data channel. */
 import { existsSync } from 'node:fs'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createNode } from '../../runtimes/node/index.ts'
 import type { PeerInfo } from '../../runtimes/shared/api.ts'
-import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
-import { CHROMIUM, launch, openTab, type PageServer, servePage } from './chromium.ts'
-
-type Joined = { nodeId: number; hostname: string }
-type Echoed = { received: number; isEqual: boolean; ms: number }
-
-const call = <T>(page: Page, text: string): Promise<T> => page.evaluate(text) as Promise<T>
-
-async function until(check: () => Promise<boolean>, ms: number): Promise<number> {
-  const started = Date.now()
-  while (!(await check())) {
-    if (Date.now() - started > ms) throw new Error(`waited ${ms} ms in vain`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  return Date.now() - started
-}
+import { CHROMIUM, openTab, type PageServer } from './chromium.ts'
+import {
+  type ChromiumSite,
+  call,
+  type Echoed,
+  type Joined,
+  startChromiumSite,
+  until,
+} from './setup.ts'
 
 describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
   let browser: Browser
   let pages: PageServer
-  let rendezvous: Rendezvous
   let url: string
+  let site: ChromiumSite
 
   beforeAll(async () => {
-    rendezvous = await createRendezvous({
-      registryAddress: '127.0.0.1:0',
-      beaconAddress: '127.0.0.1:0',
-      httpAddress: '127.0.0.1:0',
-      limits: { registrationsPerMinute: 1000 },
-    })
-    url = `ws://127.0.0.1:${rendezvous.httpEndpoint?.port}`
-    pages = await servePage()
-    browser = await launch()
+    site = await startChromiumSite()
+    ;({ browser, pages, url } = site)
   }, 60_000)
 
-  afterAll(async () => {
-    await browser?.close()
-    await pages?.close()
-    await rendezvous?.close()
-  })
+  afterAll(() => site?.close())
 
   it('two tabs join, trust each other, and talk on a direct path', async () => {
     const [a, b] = await Promise.all([openTab(browser, pages.url), openTab(browser, pages.url)])
@@ -67,16 +48,7 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
   }, 60_000)
 
   it('a tab and a node on UDP talk through the relay', async () => {
-    const node = await createNode({
-      registry: `127.0.0.1:${rendezvous.registryEndpoint.port}`,
-      beacon: `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
-      listen: '127.0.0.1:0',
-      hostname: 'daemon',
-      isPublic: true,
-    })
-    node.listen(4000).onconnection = (connection) => {
-      void connection.readable.pipeTo(connection.writable).catch(() => {})
-    }
+    const node = await site.startNode('daemon')
     const page = await openTab(browser, pages.url)
     await call(page, `tab.join('${url}', 'tab-c')`)
     const echoed = await call<Echoed>(page, `tab.echo('daemon', ${1 << 20})`)
@@ -93,17 +65,7 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
   }, 60_000)
 
   it('a tab and a node on UDP trust each other, and talk on a direct path', async () => {
-    const node = await createNode({
-      registry: `127.0.0.1:${rendezvous.registryEndpoint.port}`,
-      beacon: `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
-      listen: '127.0.0.1:0',
-      hostname: 'daemon-rtc',
-      isPublic: true,
-      webRtc: true,
-    })
-    node.listen(4000).onconnection = (connection) => {
-      void connection.readable.pipeTo(connection.writable).catch(() => {})
-    }
+    const node = await site.startNode('daemon-rtc', true)
     const page = await openTab(browser, pages.url)
     const { nodeId } = await call<Joined>(page, `tab.join('${url}', 'tab-e')`)
     await Promise.all([node.trust.request(nodeId), call(page, `tab.trust(${node.nodeId})`)])
@@ -121,35 +83,6 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
     console.log(`4 MiB there and back, tab to node: ${echoed.ms.toFixed(0)} ms`)
     await page.context().close()
     await node.close()
-  }, 60_000)
-
-  it('a tab that is loaded again has its identity and address, and is back at once', async () => {
-    const page = await openTab(browser, pages.url)
-    const before = await call<Joined>(page, `tab.join('${url}', 'tab-d')`)
-    await page.reload()
-    await page.waitForFunction('globalThis.tab !== undefined')
-    const started = Date.now()
-    const after = await call<Joined>(page, `tab.join('${url}', 'tab-d')`)
-    expect(after).toEqual(before)
-    expect(Date.now() - started).toBeLessThan(2000)
-    await page.context().close()
-  }, 60_000)
-
-  it('a second tab of one origin is refused while the first has the node, and joins after it', async () => {
-    const context = await browser.newContext()
-    const open = async (): Promise<Page> => {
-      const page = await context.newPage()
-      await page.goto(pages.url)
-      await page.waitForFunction('globalThis.tab !== undefined')
-      return page
-    }
-    const first = await open()
-    const second = await open()
-    const joined = await call<Joined>(first, `tab.join('${url}', 'tab-f')`)
-    await expect(call(second, `tab.join('${url}', 'tab-f')`)).rejects.toThrow(/another tab/)
-    await first.close()
-    expect(await call<Joined>(second, `tab.join('${url}', 'tab-f')`)).toEqual(joined)
-    await context.close()
   }, 60_000)
 
   it('a key made without a passphrase is given to nobody', async () => {
@@ -174,7 +107,10 @@ describe.skipIf(!existsSync(CHROMIUM))('in Chromium', () => {
 
   it('an identity goes from one browser to another under a passphrase', async () => {
     const [from, to] = await Promise.all([openTab(browser, pages.url), openTab(browser, pages.url)])
-    const { nodeId } = await call<Joined>(from, `tab.join('${url}', '', 'correct horse')`)
+    const { nodeId } = await call<Joined>(
+      from,
+      `tab.join('${url}', '', { recoveryPassphrase: 'correct horse' })`,
+    )
     const native = { protection: 'native', isExportable: true }
     expect(await call(from, 'tab.identity()')).toEqual(native)
     await expect(call(from, `tab.exportIdentity('wrong')`)).rejects.toThrow(/passphrase/)

@@ -19,7 +19,7 @@ import {
 } from './tab-message.ts'
 
 /** The leader is asked so often for a sign of life. */
-const PROBE_MS = 400
+const PROBE_MS = 300
 /**
  * Questions without an answer after which it is believed gone. Counted, not timed: a page that was itself
  * suspended has asked nothing. Where the browser slows our timer down, fewer do.

@@ -32,8 +32,8 @@ export interface HostUserOptions {
   readonly ports: Map<number, HostUser>
   /** The user asks to close; what that means is the host's decision. */
   readonly onclosecall: (user: HostUser, timeoutMs: number | undefined) => Promise<void>
-  /** Ports changed. */
-  readonly onports: () => void
+  /** Something that others see too was changed by this one. */
+  readonly onchange: (by: HostUser, parts: readonly StatePart[]) => void
   readonly ongone: (user: HostUser) => void
 }
 
@@ -82,8 +82,8 @@ export class HostUser {
     this.#post({ type: 'event', event, state: this.#take(parts) })
   }
 
-  handlePorts(): void {
-    if (this.isServed) this.#post({ type: 'state', state: this.#take(['ports']) })
+  handleChange(parts: readonly StatePart[]): void {
+    if (this.isServed) this.#post({ type: 'state', state: this.#take(parts) })
   }
 
   /** Streams are closed and get so long to drain. */
@@ -188,7 +188,11 @@ export class HostUser {
       const method = methodOf(name, args)
       const value = await method.run(node, abort.signal, ...args)
       if (name === 'dial') this.#dialed(id, value as PilotConnection, abort.signal)
-      else this.#answer({ type: 'result', id, value, state: this.#take(method.changes) })
+      else {
+        this.#answer({ type: 'result', id, value, state: this.#take(method.changes) })
+        const shared = method.changes.filter((part) => part === 'self' || part === 'trust')
+        if (shared.length > 0) this.#options.onchange(this, shared)
+      }
     } catch (error) {
       this.#answer({
         type: 'failed',
@@ -219,7 +223,7 @@ export class HostUser {
   }
 
   #listen(id: number, port: number): void {
-    const { node, ports, onports } = this.#options
+    const { node, ports, onchange } = this.#options
     try {
       if (this.#listeners.has(id) || this.#listeners.size >= LISTENERS_MAX)
         throw new PilotError('ERR_LIMIT', `more than ${LISTENERS_MAX} ports are bound`)
@@ -233,17 +237,17 @@ export class HostUser {
       return this.#post({ type: 'listen-failed', id, error: packError(error) })
     }
     ports.set(port, this)
-    onports()
+    onchange(this, ['ports'])
   }
 
   #unlisten(id: number): void {
-    const { ports, onports } = this.#options
+    const { ports, onchange } = this.#options
     const listener = this.#listeners.get(id)
     if (listener === undefined) return
     this.#listeners.delete(id)
     listener.close()
     ports.delete(listener.port)
-    onports()
+    onchange(this, ['ports'])
   }
 
   /** Tells the user of a stream before anything that comes on it. */

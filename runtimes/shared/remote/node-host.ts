@@ -61,8 +61,8 @@ export class NodeHost {
       lane,
       ports: this.#ports,
       onclosecall: (one, timeoutMs) => this.#closeFor(one, timeoutMs ?? CLOSE_TIMEOUT_MS),
-      onports: () => {
-        for (const one of this.#users) one.handlePorts()
+      onchange: (by, parts) => {
+        for (const one of this.#users) if (one !== by) one.handleChange(parts)
       },
       ongone: (one) => {
         this.#users.delete(one)

@@ -1,7 +1,15 @@
 /** What the tests call in the page. */
-import { createNode, openIdentityVault, type PageNode } from '../../../runtimes/browser/index.ts'
+import {
+  type CreateNodeOptions,
+  createNode,
+  type NodeEvent,
+  openIdentityVault,
+  type PageNode,
+} from '../../../runtimes/browser/index.ts'
 
 let node: PageNode | undefined
+let fate = ''
+let waited = ''
 
 function current(): PageNode {
   if (node === undefined) throw new Error('not joined')
@@ -19,14 +27,128 @@ function content(bytes: number): Uint8Array<ArrayBuffer> {
   return data
 }
 
+/** What the tests take away: every WebRTC connection of this page. */
+const connections: RTCPeerConnection[] = []
+globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(configuration?: RTCConfiguration) {
+    super(configuration)
+    connections.push(this)
+  }
+}
+
+const events: NodeEvent[] = []
+/** What this page received, by port. */
+const received: { bytes: number; hash: string; longestGapMs: number }[] = []
+
 const tab = {
-  async join(rendezvous: string, hostname: string, recoveryPassphrase?: string) {
-    const recovery = recoveryPassphrase === undefined ? {} : { recoveryPassphrase }
-    node = await createNode({ rendezvous, hostname, isPublic: true, ...recovery })
-    node.listen(4000).onconnection = (connection) => {
+  async join(
+    rendezvous: string,
+    hostname: string,
+    { port = 4000, ...more }: Partial<CreateNodeOptions> & { port?: number } = {},
+  ) {
+    const name = hostname === '' ? {} : { hostname }
+    node = await createNode({ rendezvous, isPublic: true, ...name, ...more })
+    node.on((event) => events.push(event))
+    if (port > 0) tab.serveEcho(port)
+    return { nodeId: node.nodeId, hostname: node.hostname, isLeader: node.isLeader }
+  },
+  serveEcho(port: number) {
+    current().listen(port).onconnection = (connection) => {
       void connection.readable.pipeTo(connection.writable).catch(() => {})
     }
-    return { nodeId: node.nodeId, hostname: node.hostname }
+  },
+  /** Takes whatever comes to a port; the longest time without a byte is noted. */
+  serveSink(port: number) {
+    current().listen(port).onconnection = async (connection) => {
+      const pieces: BlobPart[] = []
+      let bytes = 0
+      let longestGapMs = 0
+      let at = performance.now()
+      for await (const piece of connection.readable) {
+        const now = performance.now()
+        longestGapMs = Math.max(longestGapMs, now - at)
+        at = now
+        bytes += piece.length
+        pieces.push(new Uint8Array(piece))
+        tab.progress = bytes
+      }
+      connection.close()
+      const all = new Uint8Array(await new Blob(pieces).arrayBuffer())
+      received.push({ bytes, hash: await sha256(all), longestGapMs })
+    }
+  },
+  progress: 0,
+  received: () => received,
+  /** Sends bytes to a sink; settles with their hash when the other end has acknowledged all. */
+  async send(target: string, bytes: number) {
+    const connection = await current().dial(target)
+    const data = content(bytes)
+    const writer = connection.writable.getWriter()
+    for (let at = 0; at < bytes; at += 65_536) await writer.write(data.subarray(at, at + 65_536))
+    await writer.close()
+    return sha256(data)
+  },
+  /** How many WebRTC connections were taken away. */
+  breakConnections() {
+    const open = connections.filter(({ connectionState }) => connectionState === 'connected')
+    for (const connection of open) connection.close()
+    return open.length
+  },
+  events: (type: NodeEvent['type']) => events.filter((event) => event.type === type),
+  isLeader: () => current().isLeader,
+  /** Opens a stream that stays open; `fate` tells what became of it. */
+  async hold(target: string) {
+    const connection = await current().dial(target)
+    fate = 'open'
+    connection.closed.then(
+      () => {
+        fate = 'closed'
+      },
+      (error) => {
+        fate = String(error.code)
+      },
+    )
+  },
+  fate: () => fate,
+  /** Outcome of a call that is under way when the engine goes. */
+  startWaiting() {
+    void current()
+      .trust.wait(4_000_000, 60_000)
+      .then(
+        () => {
+          waited = 'settled'
+        },
+        (error) => {
+          waited = String(error.code)
+        },
+      )
+  },
+  waited: () => waited,
+  setHostname: (hostname: string) => current().setHostname(hostname),
+  hostname: () => current().hostname,
+  nodeId: () => current().nodeId,
+  listenError(port: number) {
+    try {
+      current().listen(port)
+      return ''
+    } catch (error) {
+      return (error as { code: string }).code
+    }
+  },
+  async sendDatagram(target: string, port: number, text: string) {
+    const address = await current().resolve(target)
+    current().sendDatagram({ address, port }, new TextEncoder().encode(text))
+  },
+  datagrams() {
+    const texts: string[] = []
+    current().onDatagram(({ data }) => texts.push(new TextDecoder().decode(data)))
+    tab.datagramTexts = () => texts
+  },
+  datagramTexts: (): string[] => [],
+  /** Keeps this page's thread busy. */
+  block(ms: number) {
+    const until = Date.now() + ms
+    while (Date.now() < until);
   },
   async trust(peerId: number) {
     await current().trust.request(peerId)
