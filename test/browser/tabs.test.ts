@@ -56,7 +56,7 @@ describe.skipIf(!existsSync(CHROMIUM))('tabs of one origin', () => {
     const b = await call<Joined>(second, `tab.join('${url}', 'shared', { port: 4002 })`)
     expect(a.isLeader).toBe(true)
     expect(b).toEqual({ ...a, isLeader: false })
-    expect(nodes() - before).toBe(1)
+    await until(() => nodes() - before === 1, 5000, 'for one more node')
     expect(await echo('shared:4001', 'to the first')).toBe('to the first')
     expect(await echo('shared:4002', 'to the second')).toBe('to the second')
     for (const page of [first, second]) {
@@ -124,13 +124,18 @@ describe.skipIf(!existsSync(CHROMIUM))('tabs of one origin', () => {
     await until(async () => (await echo('leaving:4003', 'x', 300).catch(() => '')) === 'x', 3000)
     const crashed = (await call(second, 'tab.isLeader()')) ? second : third
     const left = crashed === second ? third : second
+    const changes = async (): Promise<number> =>
+      (await call<unknown[]>(left, `tab.events('leader-changed')`)).length
+    const before = await changes()
     const session = await context.newCDPSession(crashed)
     const started = Date.now()
     void session.send('Page.crash').catch(() => {})
+    await until(async () => (await changes()) > before, 5000, 'for the next leader')
+    console.log(`another tab leads ${Date.now() - started} ms after the leading one crashed`)
+    expect(Date.now() - started).toBeLessThan(2000)
     const port = left === third ? 4003 : 4002
     await until(async () => (await echo(`leaving:${port}`, 'y', 300).catch(() => '')) === 'y', 5000)
     console.log(`served by another tab ${Date.now() - started} ms after the leading one crashed`)
-    expect(Date.now() - started).toBeLessThan(2500)
   }, 60_000)
 
   it('take over when the leading tab is frozen, and it comes back as one of the others', async () => {
