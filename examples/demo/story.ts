@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { styleText } from 'node:util'
+import { Hosts } from './hosts.ts'
 import { type Agent, Stage } from './stage.ts'
 
 const FILE_BYTES = 64 << 20
@@ -172,7 +173,14 @@ async function tell(stage: Stage): Promise<void> {
 }
 
 function printWhatToTry(stage: Stage): void {
-  title('Everything keeps running. Try, from this folder:')
+  const pairing = `${stage.statusUrl}/console/#pair=agent-a`
+  title('Everything keeps running. Meet the agents in a browser:')
+  console.log(`
+  ${styleText('cyan', pairing)}
+
+  Join, ask agent-a for trust (it approves), write to it, send it a file, measure the way.
+  agent-b is found there by its name. A second browser window in private mode is another node.`)
+  title('Or try, from this folder:')
   const [a, b] = stage.agents as [Agent, Agent]
   console.log(`
   alias a='${a.shellPrefix}'
@@ -184,16 +192,18 @@ function printWhatToTry(stage: Stage): void {
   a subscribe agent-b news --count 1 &         b publish agent-b news --data "hot off the press"
   b send-file agent-a README.md                a received
 
-  status page: ${stage.statusUrl}
+  status page: ${stage.statusUrl}    what the agents receive is told below
 
   Ctrl-C stops it all.`)
 }
 
 const stage = await Stage.create()
 let isClosing = false
+let hosts: Hosts | undefined
 const close = async (code: number): Promise<void> => {
   if (isClosing) return
   isClosing = true
+  hosts?.close()
   await stage.close()
   process.exit(code)
 }
@@ -207,6 +217,7 @@ try {
 }
 if (isStaying) {
   printWhatToTry(stage)
+  hosts = new Hosts(stage.agents)
   setInterval(() => {}, 1 << 30)
 } else {
   await close(0)
