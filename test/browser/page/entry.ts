@@ -158,21 +158,29 @@ const tab = {
   drops: () => current().info().drops,
   ping: (target: string) => current().ping(target),
   /** Sends bytes to an echo and gives hash and time of what came back. */
-  async echo(target: string, bytes: number) {
-    const connection = await current().dial(`${target}:4000`)
+  async echo(target: string, bytes: number, port = 4000) {
+    const connection = await current().dial(`${target}:${port}`)
     const data = content(bytes)
     const started = performance.now()
     const writer = connection.writable.getWriter()
-    const writing = writer.write(data).then(() => writer.close())
+    const writing = writer.write(data)
     const back = new Uint8Array(bytes)
     let at = 0
     for await (const chunk of connection.readable) {
       back.set(chunk, at)
       at += chunk.length
+      // Only now: the references answer an end of stream at once, whatever they have not sent yet.
+      if (at === bytes) void writer.close()
     }
     await writing
     const [sent, received] = await Promise.all([sha256(data), sha256(back)])
     return { received: at, isEqual: sent === received, ms: performance.now() - started }
+  },
+  async say(target: string, text: string) {
+    const connection = await current().dial(`${target}:4000`)
+    const writer = connection.writable.getWriter()
+    await writer.write(new TextEncoder().encode(text))
+    await writer.close()
   },
   async identity() {
     const { protection, isExportable } = (await (await openIdentityVault()).status()) ?? {}
