@@ -8,19 +8,26 @@ export interface WakeWatchOptions {
   readonly onwake: (sleptMs: number) => void
   /** Wall clock in ms: the monotonic one stands still during sleep on some systems. Default `Date.now`. */
   readonly now?: () => number
+  /** Default 1000. */
+  readonly intervalMs?: number
 }
 
 export class WakeWatch {
   readonly #timer: ReturnType<typeof setInterval>
 
-  constructor({ toleranceMs, onwake, now = Date.now }: WakeWatchOptions) {
+  constructor({
+    toleranceMs,
+    onwake,
+    now = () => Date.now(),
+    intervalMs = INTERVAL_MS,
+  }: WakeWatchOptions) {
     let last = now()
     this.#timer = setInterval(() => {
       const at = now()
-      const sleptMs = at - last - INTERVAL_MS
+      const sleptMs = at - last - intervalMs
       last = at
       if (sleptMs > toleranceMs) onwake(sleptMs)
-    }, INTERVAL_MS)
+    }, intervalMs)
   }
 
   stop(): void {

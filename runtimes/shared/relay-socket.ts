@@ -44,7 +44,7 @@ const STABLE_MS = 10_000
 const KEEPALIVE_MS = 30_000
 const KEEPALIVE_ANSWER_MS = 10_000
 /** How long it may take when somebody waits. */
-const HURRY_MS = 1500
+const HURRY_MS = 1000
 /** Unanswered questions after which a relay that never answered one is taken to answer none. */
 const ECHO_MISSES_MAX = 3
 /** Bytes that wait in the runtime; the newest datagram is dropped. */

@@ -29,10 +29,17 @@ function content(bytes: number): Uint8Array<ArrayBuffer> {
 
 /** What the tests take away: every WebRTC connection of this page. */
 const connections: RTCPeerConnection[] = []
+/** Channels that were not handed over to the worker: they can still be used here. */
+const channels: RTCDataChannel[] = []
 globalThis.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(configuration?: RTCConfiguration) {
     super(configuration)
     connections.push(this)
+  }
+  override createDataChannel(label: string, init?: RTCDataChannelInit): RTCDataChannel {
+    const channel = super.createDataChannel(label, init)
+    channels.push(channel)
+    return channel
   }
 }
 
@@ -94,6 +101,8 @@ const tab = {
     for (const connection of open) connection.close()
     return open.length
   },
+  /** Channels whose events come here, not to the worker. */
+  channelsOnPage: () => channels.filter(({ onmessage }) => onmessage !== null).length,
   events: (type: NodeEvent['type']) => events.filter((event) => event.type === type),
   isLeader: () => current().isLeader,
   /** Opens a stream that stays open; `fate` tells what became of it. */

@@ -411,6 +411,24 @@ describe('keepalive', () => {
     expect(sockets).toHaveLength(4)
   })
 
+  it('asks at once when somebody waits, and reconnects when nothing comes within a second', () => {
+    relay.identify(7)
+    const socket = open()
+    clock.advance(5000)
+    relay.hurry()
+    expect(socket.sent).toEqual([ECHO])
+    clock.advance(500)
+    socket.binary(ECHOED)
+    clock.advance(20_000)
+    expect(socket.isClosed).toBe(false)
+    relay.hurry()
+    clock.advance(1000)
+    expect(socket.isClosed).toBe(true)
+    expect(events.at(-1)).toBe('relay-lost: no sign of life within 1 s')
+    relay.hurry() // waits to try again
+    expect(sockets).toHaveLength(2)
+  })
+
   it('goes on asking a relay that once did', () => {
     relay.identify(7)
     open()
