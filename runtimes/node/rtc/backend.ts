@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os'
 import { UsageError } from '../../../core/index.ts'
 import type {
   IceCandidate,
+  IceServer,
   PeerConnection,
   PeerConnectionSettings,
 } from '../../shared/rtc/peer-connection.ts'
@@ -51,6 +52,12 @@ export function backendsFor(choice: WebRtcChoice): readonly WebRtcBackend[] {
   )
 }
 
+/**
+ * werift asks a STUN server of Google's when it is given none, and waits five seconds where that does not answer. A name
+ * with an empty label is no name: looking it up fails at once, and asks nobody.
+ */
+export const NO_STUN: IceServer = { urls: 'stun:none..invalid' }
+
 export type CreateConnection = (settings: PeerConnectionSettings) => PeerConnection
 
 export async function loadBackend(backend: WebRtcBackend): Promise<CreateConnection> {
@@ -85,7 +92,7 @@ async function loadWerift(): Promise<CreateConnection> {
   const { RTCPeerConnection } = await import('werift')
   return ({ iceServers = [], bindAddress }) => {
     const connection = new RTCPeerConnection({
-      iceServers: iceServers as never,
+      iceServers: (hasStun(iceServers) ? iceServers : [...iceServers, NO_STUN]) as never,
       // It leaves out interfaces of containers and loopback by itself.
       iceAdditionalHostAddresses: bindAddress === undefined ? hostAddresses() : [bindAddress],
       ...(bindAddress === undefined
@@ -101,6 +108,10 @@ async function loadWerift(): Promise<CreateConnection> {
       isMdns(candidate) ? Promise.resolve() : add(candidate)
     return connection
   }
+}
+
+function hasStun(servers: readonly IceServer[]): boolean {
+  return servers.some(({ urls }) => [urls].flat().some((url) => url.startsWith('stun')))
 }
 
 function isMdns(candidate: IceCandidate | undefined): boolean {

@@ -8,14 +8,18 @@ import {
   type DataChannel,
   descriptionOf,
   frameOf,
+  type IceCandidate,
   type MakePeerConnection,
   type PeerConnection,
+  type SessionDescription,
 } from './peer-connection.ts'
 
 /** Frames larger than this do not go through a channel (every browser takes 16 KiB in one piece). */
 export const CHANNEL_FRAME_MAX = 16_384
 /** Above it the newest frame is dropped: the path is a queue of no one's. */
 const BUFFERED_MAX = 1 << 20
+/** Candidates that are kept until the description has come. */
+const CANDIDATES_MAX = 64
 const OPEN_TIMEOUT_MS = 20_000
 /** Often over by itself; after that ICE is asked again, as it is at once when it failed. */
 const DISCONNECTED_MS = 2500
@@ -40,6 +44,9 @@ export class RtcPath {
   readonly #options: RtcPathOptions
   readonly #connection: PeerConnection
   readonly #channel: DataChannel
+  /** Candidates of ours that wait for our description, and of the peer's for its own: some come first. */
+  #unsaid: (IceCandidate | null)[] | undefined = []
+  #unheard: (IceCandidate | null)[] | undefined = []
   #isOpen = false
   #isOver = false
   readonly #timer: ReturnType<typeof setTimeout>
@@ -81,17 +88,19 @@ export class RtcPath {
   async handle(body: SignalBody): Promise<void> {
     if (this.#isOver) return
     const connection = this.#connection
-    if (body.kind === 'candidate')
-      return void (await connection.addIceCandidate(body.candidate ?? undefined).catch(() => {}))
+    if (body.kind === 'candidate') return this.#hear(body.candidate)
     if (body.kind !== 'description') return
     // Offers come from who began, answers from the other: anything else would let one undo what the other applied.
     if ((body.type === 'offer') === this.#options.isInitiator)
       return this.end(`the peer sent an ${body.type} out of turn`)
     await connection.setRemoteDescription({ type: body.type, sdp: body.sdp })
+    const unheard = this.#unheard ?? []
+    this.#unheard = undefined
+    for (const candidate of unheard) await this.#hear(candidate)
     if (body.type !== 'offer' || this.#isOver) return
     const answer = descriptionOf(await connection.createAnswer())
     await connection.setLocalDescription(answer)
-    this.#options.say({ kind: 'description', ...answer })
+    this.#describe(answer)
   }
 
   end(reason: string): void {
@@ -108,8 +117,10 @@ export class RtcPath {
   #watchConnection(): void {
     const connection = this.#connection
     connection.onicecandidate = ({ candidate }) => {
-      if (!this.#isOver)
-        this.#options.say({ kind: 'candidate', candidate: candidate?.toJSON() ?? null })
+      const json = candidate?.toJSON() ?? null
+      if (this.#isOver) return
+      if (this.#unsaid !== undefined) this.#unsaid.push(json)
+      else this.#options.say({ kind: 'candidate', candidate: json })
     }
     connection.onconnectionstatechange = () => {
       const state = connection.connectionState
@@ -154,7 +165,22 @@ export class RtcPath {
     if (this.#isOver) return
     const offer = descriptionOf(await this.#connection.createOffer({ iceRestart }))
     await this.#connection.setLocalDescription(offer)
-    this.#options.say({ kind: 'description', ...offer })
+    this.#describe(offer)
+  }
+
+  /** The description, and the candidates that were there before it. */
+  #describe(description: SessionDescription): void {
+    const { say } = this.#options
+    if (this.#isOver) return
+    say({ kind: 'description', ...description })
+    for (const candidate of this.#unsaid ?? []) say({ kind: 'candidate', candidate })
+    this.#unsaid = undefined
+  }
+
+  async #hear(candidate: IceCandidate | null): Promise<void> {
+    if (this.#unheard === undefined)
+      await this.#connection.addIceCandidate(candidate ?? undefined).catch(() => {})
+    else if (this.#unheard.length < CANDIDATES_MAX) this.#unheard.push(candidate)
   }
 }
 

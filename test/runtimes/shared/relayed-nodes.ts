@@ -4,6 +4,7 @@ import { RTCPeerConnection as WeriftConnection } from 'werift'
 import { Identity, TrustStore } from '../../../core/index.ts'
 import { nodeCrypto } from '../../../runtimes/node/crypto.ts'
 import { registryConnector } from '../../../runtimes/node/registry-socket.ts'
+import { NO_STUN } from '../../../runtimes/node/rtc/backend.ts'
 import { UdpSocket } from '../../../runtimes/node/udp-socket.ts'
 import { systemClock, unixNow } from '../../../runtimes/shared/clock.ts'
 import { type PilotNodeOptions, SharedPilotNode } from '../../../runtimes/shared/pilot-node.ts'
@@ -20,7 +21,7 @@ export async function closeAll(): Promise<void> {
 /** werift on loopback, which it does not offer by itself. */
 export function loopbackConnection(): WeriftConnection {
   return new WeriftConnection({
-    iceServers: [],
+    iceServers: [NO_STUN as { urls: string }],
     iceUseIpv6: false,
     iceAdditionalHostAddresses: ['127.0.0.1'],
     iceFilterCandidatePair: ({ localCandidate, remoteCandidate }) =>

@@ -1,6 +1,7 @@
 /** WebRTC across a lane: two werift connections, each in the hands of a host, each driven from the other end of a port. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { RTCPeerConnection as WeriftConnection } from 'werift'
+import { NO_STUN } from '../../../runtimes/node/rtc/backend.ts'
 import { unpackFrames } from '../../../runtimes/shared/rtc/frame-pack.ts'
 import type {
   DataChannel,
@@ -26,7 +27,7 @@ afterEach(() => {
 
 function loopbackConnection(): PeerConnection {
   return new WeriftConnection({
-    iceServers: [],
+    iceServers: [NO_STUN as { urls: string }],
     iceUseIpv6: false,
     iceAdditionalHostAddresses: ['127.0.0.1'],
     iceFilterCandidatePair: ({ localCandidate, remoteCandidate }) =>

@@ -1,0 +1,251 @@
+/** Direct paths between a tab in a real browser and nodes of Node: WebRTC by either implementation, and WebSocket. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { WebSocket } from 'ws'
+import { type CreateNodeOptions, createNode } from '../../runtimes/node/index.ts'
+import { PathListener } from '../../runtimes/node/path-listener.ts'
+import { webRtcProcess } from '../../runtimes/node/web-rtc.ts'
+import type { PeerInfo } from '../../runtimes/shared/api.ts'
+import type { PilotNodeOptions, SharedPilotNode } from '../../runtimes/shared/pilot-node.ts'
+import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
+import { closeAll, echo, relayedNode } from '../runtimes/shared/relayed-nodes.ts'
+import { CHROMIUM, launch, openTab, type PageServer, servePage } from './chromium.ts'
+
+type Joined = { nodeId: number; hostname: string }
+type Echoed = { received: number; isEqual: boolean; ms: number }
+
+const MIB = 1 << 20
+
+const call = <T>(page: Page, text: string): Promise<T> => page.evaluate(text) as Promise<T>
+
+async function until(check: () => Promise<boolean>, ms: number): Promise<number> {
+  const started = Date.now()
+  while (!(await check())) {
+    if (Date.now() - started > ms) throw new Error(`waited ${ms} ms in vain`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  return Date.now() - started
+}
+
+describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', () => {
+  let browser: Browser
+  let pages: PageServer
+  let rendezvous: Rendezvous
+  let url: string
+  const atEnd: (() => Promise<unknown>)[] = []
+
+  beforeAll(async () => {
+    rendezvous = await createRendezvous({
+      registryAddress: '127.0.0.1:0',
+      beaconAddress: '127.0.0.1:0',
+      httpAddress: '127.0.0.1:0',
+      limits: { registrationsPerMinute: 1000 },
+    })
+    url = `ws://127.0.0.1:${rendezvous.httpEndpoint?.port}`
+    pages = await servePage()
+    browser = await launch()
+  }, 60_000)
+
+  afterEach(async () => {
+    for (const close of atEnd.splice(0).reverse()) await close()
+    await closeAll()
+  })
+
+  afterAll(async () => {
+    await browser?.close()
+    await pages?.close()
+    await rendezvous?.close()
+  })
+
+  async function start(hostname: string, options: CreateNodeOptions): Promise<SharedPilotNode> {
+    const node = await createNode({
+      registry: `127.0.0.1:${rendezvous.registryEndpoint.port}`,
+      beacon: `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
+      listen: '127.0.0.1:0',
+      hostname,
+      isPublic: true,
+      ...options,
+    })
+    atEnd.push(() => node.close())
+    node.listen(4000).onconnection = (connection) => {
+      void connection.readable.pipeTo(connection.writable).catch(() => {})
+    }
+    return node
+  }
+
+  /** A node that is only relayed, and whose WebSockets the test can cut. */
+  async function startWithDoor(
+    hostname: string,
+    listen: string,
+    options: Partial<PilotNodeOptions> = {},
+  ): Promise<{ node: SharedPilotNode; door: PathListener; cut: () => void }> {
+    const door = await PathListener.listen({ listen })
+    const sockets: WebSocket[] = []
+    const watched = {
+      urls: door.urls,
+      get onsocket() {
+        return door.onsocket
+      },
+      set onsocket(handler) {
+        door.onsocket =
+          handler === undefined
+            ? undefined
+            : (socket) => {
+                sockets.push(socket as unknown as WebSocket)
+                handler(socket)
+              }
+      },
+    }
+    const parts = [door, ...(options.parts ?? [])]
+    const node = await relayedNode(rendezvous, hostname, { ...options, door: watched, parts })
+    echo(node)
+    return { node, door, cut: () => sockets.forEach((socket) => void socket.terminate()) }
+  }
+
+  async function tab(
+    hostname: string,
+    which: Browser = browser,
+  ): Promise<{ page: Page; nodeId: number }> {
+    const page = await openTab(which, pages.url)
+    atEnd.push(() => page.context().close())
+    const { nodeId } = await call<Joined>(page, `tab.join('${url}', '${hostname}')`)
+    return { page, nodeId }
+  }
+
+  async function transports(node: SharedPilotNode, page: Page): Promise<string> {
+    const theirs = (await call<PeerInfo[]>(page, 'tab.peers()'))[0]?.transport
+    return `${node.peers()[0]?.transport} ${theirs}`
+  }
+
+  /** Both trust each other; ms until both say that this is the way. */
+  async function meet(
+    node: SharedPilotNode,
+    { page, nodeId }: { page: Page; nodeId: number },
+    transport: string,
+  ): Promise<number> {
+    await Promise.all([node.trust.request(nodeId), call(page, `tab.trust(${node.nodeId})`)])
+    return until(async () => (await transports(node, page)) === `${transport} ${transport}`, 3000)
+  }
+
+  for (const backend of ['native', 'werift'] as const)
+    it(`have a WebRTC path by ${backend} within three seconds, which carries streams`, async () => {
+      const node = await start(`rtc-${backend}`, { webRtc: backend })
+      const visitor = await tab(`tab-${backend}`)
+      const took = await meet(node, visitor, 'webrtc')
+      const echoed = await call<Echoed>(visitor.page, `tab.echo('rtc-${backend}', ${4 * MIB})`)
+      expect(echoed).toMatchObject({ received: 4 * MIB, isEqual: true })
+      console.log(
+        `${backend}: path ${took} ms after trust, 4 MiB echoed in ${echoed.ms.toFixed(0)} ms`,
+      )
+    }, 60_000)
+
+  for (const backend of ['native', 'werift'] as const)
+    it(`have one by ${backend} though the browser hides its address behind a name`, async () => {
+      const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
+      const shy = await chromium.launch({ executablePath: CHROMIUM, args })
+      atEnd.push(() => shy.close())
+      const node = await start(`shy-${backend}`, { webRtc: backend })
+      const visitor = await tab(`tab-shy-${backend}`, shy)
+      await meet(node, visitor, 'webrtc')
+      const echoed = await call<Echoed>(visitor.page, `tab.echo('shy-${backend}', ${MIB})`)
+      expect(echoed).toMatchObject({ received: MIB, isEqual: true })
+    }, 60_000)
+
+  it('have a WebSocket at once; cut in the middle of a transfer it loses no byte, and comes back', async () => {
+    const { node, cut } = await startWithDoor('ws', ':0')
+    const visitor = await tab('tab-ws')
+    const took = await meet(node, visitor, 'websocket')
+    const { page } = visitor
+    const echoed = await call<Echoed>(page, `tab.echo('ws', ${16 * MIB})`)
+    expect(echoed).toMatchObject({ received: 16 * MIB, isEqual: true })
+    console.log(
+      `WebSocket: path ${took} ms after trust, 16 MiB echoed in ${echoed.ms.toFixed(0)} ms`,
+    )
+    const transfer = call<Echoed>(page, `tab.echo('ws', ${16 * MIB})`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    let wasRelayed = false
+    node.on((event) => {
+      if (event.type === 'path-changed' && event.path === 'relay') wasRelayed = true
+    })
+    cut()
+    await until(async () => wasRelayed, 2000)
+    expect(await transfer).toMatchObject({ received: 16 * MIB, isEqual: true })
+    await until(async () => (await transports(node, page)) === 'websocket websocket', 10_000)
+  }, 60_000)
+
+  it('with both, use the WebSocket, and WebRTC when that is gone', async () => {
+    const rtc = webRtcProcess('native')!
+    const options = { createPeerConnection: () => rtc.create(), parts: [rtc] }
+    const { node, cut, door } = await startWithDoor('both', '127.0.0.1:0', options)
+    const visitor = await tab('tab-both')
+    await meet(node, visitor, 'websocket')
+    const { page } = visitor
+    await new Promise((resolve) => setTimeout(resolve, 1500)) // for WebRTC behind it
+    const transfer = call<Echoed>(page, `tab.echo('both', ${16 * MIB})`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    cut()
+    await door.close()
+    await until(async () => (await transports(node, page)) === 'webrtc webrtc', 5000)
+    expect(await transfer).toMatchObject({ received: 16 * MIB, isEqual: true })
+    const why = async (): Promise<string> =>
+      (await call<PeerInfo[]>(page, 'tab.peers()'))[0]?.directReason ?? ''
+    await until(async () => (await why()).startsWith('WebSocket: ws://127.0.0.1:'), 5000)
+  }, 60_000)
+
+  it('meet where the node is a daemon that was told so by flags', async () => {
+    const home = mkdtempSync(join(tmpdir(), 'pilot-paths-'))
+    atEnd.push(async () => rmSync(home, { recursive: true, force: true }))
+    const { daemon, nodeId } = await startDaemon(home, [
+      '-registry',
+      `127.0.0.1:${rendezvous.registryEndpoint.port}`,
+      '-beacon',
+      `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
+      '-hostname=flagged',
+      '-public',
+      '-trust-auto-approve',
+      '-ws-listen=127.0.0.1:0',
+    ])
+    atEnd.push(() => stop(daemon))
+    const { page } = await tab('tab-daemon')
+    await call(page, `tab.trust(${nodeId})`)
+    const took = await until(
+      async () => (await call<PeerInfo[]>(page, 'tab.peers()'))[0]?.transport === 'websocket',
+      3000,
+    )
+    console.log(`daemon: path ${took} ms after trust`)
+  }, 60_000)
+})
+
+async function startDaemon(
+  home: string,
+  flags: readonly string[],
+): Promise<{ daemon: ChildProcess; nodeId: number }> {
+  const program = new URL('../../runtimes/node/bin/pilot-daemon.ts', import.meta.url).pathname
+  const own = ['-socket', join(home, 'pilot.sock'), '-identity', join(home, 'identity.json')]
+  const daemon = spawn(process.execPath, [program, ...own, ...flags], {
+    env: { ...process.env, HOME: home },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let log = ''
+  const nodeId = await new Promise<number>((resolve, reject) => {
+    daemon.stderr?.on('data', (chunk) => {
+      log += chunk
+      const match = /daemon running.*node_id=(\d+)/.exec(log)
+      if (match !== null) resolve(Number(match[1]))
+    })
+    daemon.on('exit', () => reject(new Error(log)))
+  })
+  return { daemon, nodeId }
+}
+
+async function stop(daemon: ChildProcess): Promise<void> {
+  daemon.removeAllListeners('exit')
+  if (daemon.exitCode !== null) return
+  daemon.kill('SIGTERM')
+  await once(daemon, 'exit')
+}
