@@ -3,14 +3,13 @@
  * and styles carry their hash, so that they may be cached for good; `index.html` names them.
  * Run: `npm run build:console`.
  */
-import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
-/** The engine of `pilot-ts/browser`, where it runs in a worker. */
+/** The engine of `pilot-ts/browser`. */
 const WORKER = here('../../runtimes/browser/worker.ts')
 
 /** Builds into `directory`, which is replaced; its name ends in `console`. */
@@ -18,9 +17,9 @@ export async function buildConsole(directory = here('../../dist/console')) {
   const fresh = `${directory}.${process.pid}.new`
   await rm(fresh, { recursive: true, force: true })
   await mkdir(fresh, { recursive: true })
-  const worker = existsSync(WORKER) ? await bundle(WORKER, 'worker', fresh) : undefined
+  const worker = await bundle(WORKER, 'worker', fresh)
   const main = await bundle(here('main.tsx'), 'console', fresh, {
-    __WORKER_FILE__: JSON.stringify(worker?.script ?? ''),
+    __WORKER_FILE__: JSON.stringify(worker.script),
   })
   const style = await bundle(here('styles/console.css'), 'console', fresh)
   const page = await readFile(here('index.html'), 'utf8')

@@ -52,6 +52,13 @@ export class ConsolePage {
     return one
   }
 
+  /** Another tab of the same browser. */
+  async sibling(): Promise<ConsolePage> {
+    const one = new ConsolePage(await this.context.newPage(), this.context)
+    await one.page.goto(this.page.url().split('#')[0] ?? '')
+    return one
+  }
+
   /** Fills the form and waits until the node is there. */
   async join(hostname: string, { isPublic = false } = {}): Promise<void> {
     const { page } = this

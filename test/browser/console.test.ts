@@ -220,6 +220,40 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     expect(await a.page.getByLabel('Hostname').first().inputValue()).toBe('again-a')
   }, 60_000)
 
+  it('is one node in several tabs: conversations are the same, and another tab takes over', async () => {
+    const [a, b] = await pair('tabs-a', 'tabs-b')
+    expect(a.page.workers()).toHaveLength(1)
+    await a.say('from the first tab')
+    await b.message('from the first tab').waitFor()
+    const second = await a.sibling()
+    await second.joined()
+    expect(await second.page.locator('.own code').textContent()).toBe(
+      await a.page.locator('.own code').textContent(),
+    )
+    await second.choose('tabs-b')
+    await second.message('from the first tab').waitFor()
+    await b.say('to whoever serves')
+    await a.message('to whoever serves').waitFor()
+    await second.message('to whoever serves').waitFor()
+    await second.say('from the second tab')
+    await b.message('from the second tab').waitFor()
+    await a.message('from the second tab').waitFor()
+    await a.page.close()
+    await second.page.locator('.own code').waitFor()
+    await second.say('after the first tab went')
+    await b.message('after the first tab went').waitFor()
+    await expect
+      .poll(
+        async () => {
+          await b.say('are you there?')
+          await second.page.waitForTimeout(500)
+          return second.message('are you there?').count()
+        },
+        { timeout: 20_000 },
+      )
+      .toBeGreaterThan(0)
+  }, 60_000)
+
   it('ends a trust after asking back, and can decline', async () => {
     const [a, b] = await pair('end-a', 'end-b')
     await a.page.getByRole('button', { name: 'Revoke' }).click()

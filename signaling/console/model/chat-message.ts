@@ -21,6 +21,8 @@ export interface ChatMessage {
   /** Unix ms. */
   readonly at: number
   readonly state: MessageState
+  /** The tab that sends it. */
+  readonly tab?: string | undefined
   /** Why it failed. */
   readonly reason?: string | undefined
 }
@@ -51,14 +53,17 @@ export function withMessage(
   return at < 0 ? [...messages.slice(1 - MESSAGES_MAX), message] : messages.with(at, message)
 }
 
-/** What was stored, believed member by member. What was under way when the page went did not arrive for sure. */
-export function parseMessages(stored: unknown): readonly ChatMessage[] {
+/** What was stored, believed member by member. What was under way in a tab that went did not arrive for sure. */
+export function parseMessages(
+  stored: unknown,
+  isAlive: (tab: string | undefined) => boolean,
+): readonly ChatMessage[] {
   if (!Array.isArray(stored)) return []
   return stored
     .slice(-MESSAGES_MAX)
     .filter(isMessage)
     .map((message) =>
-      message.state === 'queued' || message.state === 'sent'
+      (message.state === 'queued' || message.state === 'sent') && !isAlive(message.tab)
         ? { ...message, state: 'failed', reason: 'the page was closed before it was acknowledged' }
         : message,
     )

@@ -14,6 +14,7 @@ import {
 import type { Database } from './database.ts'
 import { ExchangeClient } from './exchange-client.ts'
 import { wordsOf } from './plain-words.ts'
+import type { Tabs } from './tabs.ts'
 
 /** No acknowledgement for so long: the message may or may not have arrived. */
 const ACK_MS = 30_000
@@ -25,8 +26,7 @@ interface Thread {
   readonly unread: Signal<number>
   readonly queue: ChatMessage[]
   isSending: boolean
-  loaded: Promise<void>
-  /** The last write to the database. */
+  /** What is read from and written to the database, one after the other. Never rejects. */
   saved: Promise<void>
 }
 
@@ -37,13 +37,19 @@ export class Chat {
   readonly #database: Database
   /** Leads the keys: conversations belong to one identity at one rendezvous. */
   readonly #prefix: string
+  readonly #tabs: Tabs
   readonly #threads = new Map<number, Thread>()
   readonly #stop = new AbortController()
 
-  constructor(node: PilotNode, database: Database, prefix: string) {
+  constructor(node: PilotNode, database: Database, tabs: Tabs, prefix: string) {
     this.#node = node
     this.#database = database
+    this.#tabs = tabs
     this.#prefix = prefix
+    tabs.onchange(({ store, key }) => {
+      const nodeId = key.startsWith(prefix) ? Number(key.slice(prefix.length)) : Number.NaN
+      if (store === 'chat' && Number.isInteger(nodeId)) this.#catchUp(nodeId)
+    })
   }
 
   messages(nodeId: number): readonly ChatMessage[] {
@@ -74,6 +80,7 @@ export class Chat {
       bytes,
       at: Date.now(),
       state: 'queued',
+      tab: this.#tabs.id,
     }
     this.#enqueue(nodeId, thread, message)
     return undefined
@@ -83,7 +90,12 @@ export class Chat {
   retry(nodeId: number, message: ChatMessage): void {
     const thread = this.#thread(nodeId)
     if (message.state !== 'failed' || thread.queue.length >= QUEUE_MAX) return
-    this.#enqueue(nodeId, thread, { ...message, state: 'queued', reason: undefined })
+    this.#enqueue(nodeId, thread, {
+      ...message,
+      state: 'queued',
+      tab: this.#tabs.id,
+      reason: undefined,
+    })
   }
 
   /** A frame arrived; settles when it is stored. @throws when it cannot be: the sender is told. */
@@ -98,18 +110,19 @@ export class Chat {
       state: 'received',
     }
     const thread = this.#thread(nodeId)
-    await thread.loaded
-    this.#put(nodeId, thread, message)
+    const stored = this.#put(nodeId, thread, message)
     thread.unread.value++
     this.onmessage?.(nodeId, message)
-    await thread.saved
+    await stored
   }
 
   async clear(nodeId: number): Promise<void> {
     const thread = this.#thread(nodeId)
     thread.messages.value = []
     thread.unread.value = 0
-    await this.#database.delete('chat', `${this.#prefix}${nodeId}`).catch(() => {})
+    const key = `${this.#prefix}${nodeId}`
+    await this.#database.delete('chat', key).catch(() => {})
+    this.#tabs.changed('chat', key)
   }
 
   close(): void {
@@ -117,7 +130,7 @@ export class Chat {
   }
 
   #enqueue(nodeId: number, thread: Thread, message: ChatMessage): void {
-    this.#put(nodeId, thread, message)
+    void this.#put(nodeId, thread, message)
     thread.queue.push(message)
     if (!thread.isSending) void this.#sendAll(nodeId, thread)
   }
@@ -133,7 +146,7 @@ export class Chat {
       } catch (error) {
         client?.reset()
         client = undefined
-        this.#put(nodeId, thread, { ...message, state: 'failed', reason: wordsOf(error) })
+        void this.#put(nodeId, thread, { ...message, state: 'failed', reason: wordsOf(error) })
       }
       thread.queue.shift()
     }
@@ -154,9 +167,10 @@ export class Chat {
     }, ACK_MS)
     try {
       await client.write(encodeDataFrame(DATA_FRAME.text, utf8(message.text)))
-      this.#put(nodeId, thread, { ...message, state: 'sent' })
+      void this.#put(nodeId, thread, { ...message, state: 'sent' })
       const answer = parseAnswer((await client.nextFrame()).payload)
-      if (answer.kind === 'ack') this.#put(nodeId, thread, { ...message, state: 'acknowledged' })
+      if (answer.kind === 'ack')
+        void this.#put(nodeId, thread, { ...message, state: 'acknowledged' })
       else
         throw new Error(
           `The peer did not take it: ${answer.kind === 'error' ? answer.message : answer.text}`,
@@ -177,27 +191,59 @@ export class Chat {
         unread: signal(0),
         queue: [],
         isSending: false,
-        loaded: Promise.resolve(),
         saved: Promise.resolve(),
       }
       this.#threads.set(nodeId, thread)
-      thread.loaded = this.#load(nodeId, thread)
+      thread.saved = this.#load(nodeId, thread)
     }
     return thread
   }
 
   async #load(nodeId: number, thread: Thread): Promise<void> {
-    const stored = await this.#database.get('chat', `${this.#prefix}${nodeId}`).catch(() => [])
+    const alive = await this.#tabs.alive().catch(() => new Set<string>())
+    const stored = await this.#stored(nodeId, (tab) => tab !== undefined && alive.has(tab))
     // Something may have been typed meanwhile.
-    thread.messages.value = [...parseMessages(stored), ...thread.messages.value].slice(
-      -MESSAGES_MAX,
-    )
+    thread.messages.value = [...stored, ...thread.messages.value].slice(-MESSAGES_MAX)
   }
 
-  #put(nodeId: number, thread: Thread, message: ChatMessage): void {
+  /** Another tab changed the conversation. */
+  #catchUp(nodeId: number): void {
+    const thread = this.#thread(nodeId)
+    thread.saved = thread.saved.then(async () => {
+      const known = new Set(thread.messages.value.map(({ id }) => id))
+      const stored = await this.#stored(nodeId, () => true)
+      thread.messages.value = stored
+      const news = stored.filter(({ id, direction }) => direction === 'in' && !known.has(id))
+      thread.unread.value += news.length
+      const latest = news.at(-1)
+      if (latest !== undefined) this.onmessage?.(nodeId, latest)
+    })
+  }
+
+  async #stored(
+    nodeId: number,
+    isAlive: (tab: string | undefined) => boolean,
+  ): Promise<readonly ChatMessage[]> {
+    const stored = await this.#database.get('chat', `${this.#prefix}${nodeId}`).catch(() => [])
+    return parseMessages(stored, isAlive)
+  }
+
+  /** Shown at once; settles when it is stored. What is typed here need not wait for that. */
+  #put(nodeId: number, thread: Thread, message: ChatMessage): Promise<unknown> {
     thread.messages.value = withMessage(thread.messages.value, message)
     const key = `${this.#prefix}${nodeId}`
-    thread.saved = thread.loaded.then(() => this.#database.put('chat', key, thread.messages.value))
-    thread.saved.catch(() => {}) // `receive` looks; for what is typed here the screen has it
+    const written = thread.saved.then(() =>
+      this.#database.update('chat', key, (old) =>
+        withMessage(
+          parseMessages(old, () => true),
+          message,
+        ),
+      ),
+    )
+    thread.saved = written.then(
+      () => this.#tabs.changed('chat', key),
+      () => {}, // the caller's affair
+    )
+    return written
   }
 }

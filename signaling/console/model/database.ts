@@ -37,6 +37,20 @@ export class Database {
     await this.#run(store, 'readwrite', (objects) => objects.put(value, key))
   }
 
+  /** Reads and writes in one step, which no other tab comes between. Returns what is now there. */
+  async update<T>(store: StoreName, key: string, change: (old: unknown) => T): Promise<T> {
+    let changed: T | undefined
+    await this.#run(store, 'readwrite', (objects) => {
+      const request = objects.get(key)
+      request.onsuccess = () => {
+        changed = change(request.result)
+        objects.put(changed, key)
+      }
+      return request
+    })
+    return changed ?? change(undefined)
+  }
+
   async delete(store: StoreName, key: string): Promise<void> {
     await this.#run(store, 'readwrite', (objects) => objects.delete(key))
   }

@@ -13,6 +13,7 @@ import { formatView } from './place.ts'
 import { ReceivedFiles } from './received-files.ts'
 import { Roster } from './roster.ts'
 import { startServices } from './services.ts'
+import { Tabs } from './tabs.ts'
 import { Terminal } from './terminal.ts'
 import { Traffic } from './traffic.ts'
 import { TransferList } from './transfer-list.ts'
@@ -22,6 +23,8 @@ export type Link = 'online' | 'reconnecting' | 'replaced'
 
 /** Longest reason for a request for trust, in characters. */
 export const JUSTIFICATION_MAX = 280
+
+const SERVE_AGAIN_MS = 300
 
 export class Joined {
   readonly node: PilotNode
@@ -35,7 +38,9 @@ export class Joined {
   readonly files: ReceivedFiles
   readonly #terminals = new Map<number, Terminal>()
   readonly #benches = new Map<number, Bench>()
+  readonly #tabs = new Tabs()
   readonly #unsubscribe: () => void
+  #isClosed = false
 
   constructor(node: PilotNode, rendezvous: string, database: Database) {
     this.node = node
@@ -43,19 +48,13 @@ export class Joined {
     const prefix = `${rendezvous} ${node.nodeId} `
     this.roster = new Roster(node, this.log)
     this.traffic = new Traffic(node)
-    this.chat = new Chat(node, database, prefix)
-    this.files = new ReceivedFiles(database, prefix)
+    this.chat = new Chat(node, database, this.#tabs, prefix)
+    this.files = new ReceivedFiles(database, this.#tabs, prefix)
     this.#unsubscribe = node.on((event) => this.#handleEvent(event))
     this.roster.onrefresh = () => this.traffic.sample(this.roster.contacts.value)
-    const { chat, transfers, files } = this
-    startServices({
-      node,
-      chat,
-      transfers,
-      files,
-      onfile: (id, name) => this.#handleFile(id, name),
-    })
+    const { chat } = this
     chat.onmessage = (id) => this.#handleMessage(id)
+    this.#tabs.serve(() => this.#serve())
     this.log.add(`joined as ${this.address}`)
     if (!database.isLasting)
       notify('bad', 'This browser stores nothing for the page: conversations and files go with it.')
@@ -115,13 +114,32 @@ export class Joined {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#unsubscribe()
+    this.#tabs.close()
     this.transfers.cancelAll()
     this.chat.close()
     for (const terminal of this.#terminals.values()) terminal.drop()
     for (const bench of this.#benches.values()) bench.cancel()
     this.roster.close()
     await this.node.close()
+  }
+
+  /** The ports of a tab that just went are free a moment later. */
+  #serve(): void {
+    const { node, chat, transfers, files } = this
+    if (this.#isClosed) return
+    try {
+      startServices({
+        node,
+        chat,
+        transfers,
+        files,
+        onfile: (id, name) => this.#handleFile(id, name),
+      })
+    } catch {
+      setTimeout(() => this.#serve(), SERVE_AGAIN_MS)
+    }
   }
 
   #handleEvent(event: NodeEvent): void {
@@ -140,6 +158,10 @@ export class Joined {
       case 'relay-replaced':
         this.link.value = 'replaced'
         return this.log.add('the same identity joined from elsewhere')
+      case 'leader-changed':
+        return this.log.add(
+          event.isLeader ? 'this tab runs the node now' : 'another tab runs the node now',
+        )
       case 'hostname-refused':
         return notify('bad', `The rendezvous took the hostname away: ${displayLine(event.reason)}`)
       case 'trust-request':

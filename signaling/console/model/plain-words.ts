@@ -30,10 +30,6 @@ export function joinProblem(error: unknown, rendezvous: string): Problem {
         isPassing: true,
         text: `The rendezvous at ${rendezvous} cannot be reached. Is the address right, and is it running?`,
       }
-    case 'ERR_ADDRESS_IN_USE':
-      return {
-        text: 'This node already runs in another tab of this browser. Go to that tab, or close it and join again.',
-      }
     case 'ERR_INVALID_ARGUMENT':
       return {
         field: 'rendezvous',
@@ -41,7 +37,8 @@ export function joinProblem(error: unknown, rendezvous: string): Problem {
       }
     case 'ERR_OPTIONS_DIFFER':
       return {
-        text: 'Another tab of this browser runs this node with other choices. Choose the same here, or leave there first.',
+        field: 'rendezvous',
+        text: 'Another tab of this browser runs this node at another rendezvous. Join that one, or leave there first.',
       }
     case 'ERR_WORKER_UNAVAILABLE':
       return { text: 'The part of this page that runs the node did not load. Load the page again.' }

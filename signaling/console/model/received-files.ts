@@ -3,6 +3,7 @@ import { type Signal, signal } from '@preact/signals'
 import type { Database } from './database.ts'
 import { formatBytes } from './format.ts'
 import { LimitError } from './limit-error.ts'
+import type { Tabs } from './tabs.ts'
 
 export interface ReceivedFile {
   readonly id: string
@@ -26,12 +27,17 @@ export class ReceivedFiles {
   readonly files: Signal<readonly ReceivedFile[]> = signal([])
   readonly #database: Database
   readonly #prefix: string
-  readonly #loaded: Promise<void>
+  readonly #tabs: Tabs
+  #loaded: Promise<void>
   /** Bytes announced by transfers that are coming in. */
   #reserved = 0
 
-  constructor(database: Database, prefix: string) {
+  constructor(database: Database, tabs: Tabs, prefix: string) {
     this.#database = database
+    this.#tabs = tabs
+    tabs.onchange(({ store, key }) => {
+      if (store === 'files' && key === prefix) this.#loaded = this.#load()
+    })
     this.#prefix = prefix
     this.#loaded = this.#load()
   }
@@ -61,17 +67,19 @@ export class ReceivedFiles {
     const kept: ReceivedFile = { ...file, id: crypto.randomUUID(), at: Date.now() }
     await this.#database.put('files', `${this.#prefix}${kept.id}`, kept)
     this.files.value = [kept, ...this.files.value]
+    this.#tabs.changed('files', this.#prefix)
   }
 
   async remove(id: string): Promise<void> {
     this.files.value = this.files.value.filter((file) => file.id !== id)
     await this.#database.delete('files', `${this.#prefix}${id}`).catch(() => {})
+    this.#tabs.changed('files', this.#prefix)
   }
 
   async #load(): Promise<void> {
     const stored = await this.#database.all('files', this.#prefix).catch(() => [])
     const files = (stored as ReceivedFile[]).filter((file) => file.blob instanceof Blob)
-    this.files.value = [...this.files.value, ...files].sort((a, b) => b.at - a.at)
+    this.files.value = files.sort((a, b) => b.at - a.at)
   }
 }
 

@@ -19,8 +19,8 @@ export interface ServicesOptions {
   readonly onfile: (nodeId: number, name: string) => void
 }
 
+/** All of them or none. @throws {PilotError} `ERR_PORT_IN_USE`. */
 export function startServices({ node, chat, transfers, files, onfile }: ServicesOptions): void {
-  node.listen(PORT.echo).onconnection = serveEcho
   const exchange = new DataExchangeService({
     unixNs: () => BigInt(Date.now()) * 1_000_000n,
     setTimer: (work, ms) => {
@@ -47,10 +47,17 @@ export function startServices({ node, chat, transfers, files, onfile }: Services
         }),
     },
   })
-  node.listen(PORT.dataExchange).onconnection = (connection) => {
+  const inbox = node.listen(PORT.dataExchange)
+  inbox.onconnection = (connection) => {
     // A public node is reachable by anybody; what is kept here comes from nodes that were approved.
     if (node.trust.isTrusted(connection.remote.address.node)) exchange.serve(connection)
     else connection.reset()
+  }
+  try {
+    node.listen(PORT.echo).onconnection = serveEcho
+  } catch (error) {
+    inbox.close()
+    throw error
   }
 }
 

@@ -1,10 +1,6 @@
 /** In or out of the overlay: joining, coming back by itself after a reload, leaving. */
 import { type Signal, signal } from '@preact/signals'
-import {
-  type CreateNodeOptions,
-  createNode,
-  type PilotNode,
-} from '../../../runtimes/browser/index.ts'
+import { createNode, type PilotNode } from '../../../runtimes/browser/index.ts'
 import type { Database } from './database.ts'
 import { Joined } from './joined.ts'
 import { joinProblem, type Problem } from './plain-words.ts'
@@ -55,7 +51,8 @@ export class Session {
     for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(2 * waitMs, RETRY_MAX_MS)) {
       try {
         const node = await start(settings, attempt.signal, recoveryPassphrase)
-        this.#save({ ...settings, isJoined: true })
+        const { hostname, isPublic } = node
+        this.#save({ ...settings, hostname, isPublic, isJoined: true })
         const joined = new Joined(node, settings.rendezvous, this.#database)
         this.state.value = { name: 'in', joined }
         return
@@ -107,18 +104,19 @@ async function start(
   recoveryPassphrase: string | undefined,
 ): Promise<PilotNode> {
   const { rendezvous, isPublic, hostname } = settings
-  const options: CreateNodeOptions & { readonly workerUrl?: string } = {
+  const node = await createNode({
     rendezvous,
-    isPublic,
     signal,
     registrationTimeoutMs: JOIN_TIMEOUT_MS,
     ...(recoveryPassphrase === undefined ? {} : { recoveryPassphrase }),
-    ...(__WORKER_FILE__ === '' ? {} : { workerUrl: `./${__WORKER_FILE__}` }),
-  }
-  const node: PilotNode = await createNode(options)
+    workerUrl: new URL(__WORKER_FILE__, document.baseURI),
+  })
+  // Another tab of this browser runs it: it is what it is there.
+  if (!node.isLeader) return node
   try {
     // By itself, not with the registration: only so is a refusal an error. Also takes an old name away.
     await node.setHostname(hostname)
+    if (node.isPublic !== isPublic) await node.setVisibility(isPublic)
     return node
   } catch (error) {
     await node.close()

@@ -34,12 +34,12 @@ describe('conversations', () => {
   })
   it('do not claim what nobody acknowledged', () => {
     const stored = [message('a', 'queued'), message('b', 'sent'), message('c', 'acknowledged')]
-    const states = parseMessages(stored).map((one) => one.state)
+    const states = parseMessages(stored, () => false).map((one) => one.state)
     expect(states).toEqual(['failed', 'failed', 'acknowledged'])
   })
   it.each([undefined, null, 7, {}, [null], [{ id: 1 }], [{ ...message('a'), state: 'read' }]])(
     'are empty when something else is stored: %j',
-    (stored) => expect(parseMessages(stored)).toEqual([]),
+    (stored) => expect(parseMessages(stored, () => false)).toEqual([]),
   )
   it('show what is no text as hex, and cut what is long', () => {
     expect(textOfPayload(Uint8Array.of(255, 0, 16))).toBe('ff 00 10')
