@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { expect } from 'vitest'
 
 const root: string = fileURLToPath(new URL('../../', import.meta.url))
 /** Pictures of every state that is passed through; looked at by people. */
@@ -32,9 +33,16 @@ export class ConsolePage {
   /** What went wrong in the page: none of it is expected. */
   readonly errors: string[] = []
 
-  private constructor(page: Page, context: BrowserContext) {
+  readonly colorScheme: 'light' | 'dark'
+
+  private constructor(
+    page: Page,
+    context: BrowserContext,
+    colorScheme: 'light' | 'dark' = 'light',
+  ) {
     this.page = page
     this.context = context
+    this.colorScheme = colorScheme
     page.on('pageerror', (error) => this.errors.push(`${error}`))
     page.on('console', (message) => {
       // Failed connections are the browser's own lines, and expected where a test has them fail.
@@ -47,7 +55,7 @@ export class ConsolePage {
     const { width = 1280, colorScheme = 'light' } = look
     const viewport = { width, height: width < 600 ? 844 : 800 }
     const context = await browser.newContext({ viewport, colorScheme, acceptDownloads: true })
-    const one = new ConsolePage(await context.newPage(), context)
+    const one = new ConsolePage(await context.newPage(), context, colorScheme)
     await one.page.goto(url)
     return one
   }
@@ -125,9 +133,31 @@ export class ConsolePage {
     return Buffer.concat(chunks)
   }
 
-  async shot(name: string): Promise<void> {
+  /** The present state as it is at 1280 and 390 wide, light and dark. */
+  async shots(name: string): Promise<void> {
     mkdirSync(SCREENSHOTS, { recursive: true })
-    await this.page.screenshot({ path: `${SCREENSHOTS}${name}.png` })
+    const { page } = this
+    const before = page.viewportSize() ?? { width: 1280, height: 800 }
+    for (const [device, width, height] of [
+      ['desktop', 1280, 800],
+      ['phone', 390, 844],
+    ] as const) {
+      await page.setViewportSize({ width, height })
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme })
+        await page.screenshot({ path: `${SCREENSHOTS}${name}-${device}-${colorScheme}.png` })
+      }
+      expect(await this.overflow(), `${name} is wider than ${width}`).toBeLessThanOrEqual(0)
+    }
+    await page.emulateMedia({ colorScheme: this.colorScheme })
+    await page.setViewportSize(before)
+  }
+
+  /** By how many pixels the page is wider than its window. */
+  overflow(): Promise<number> {
+    return this.page.evaluate(
+      'document.documentElement.scrollWidth - innerWidth',
+    ) as Promise<number>
   }
 
   close(): Promise<void> {

@@ -78,22 +78,22 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
 
   it('two browsers pair by link, talk, send files, and find a direct path', async () => {
     const a = await visit(url)
-    await a.shot('join-desktop-light')
+    await a.shots('join')
     await a.join('alice')
-    await a.shot('home-desktop-light')
+    await a.shots('home')
     const b = await visit(await a.pairingLink(), PHONE)
     await b.page
       .getByRole('note')
       .getByText(await a.address())
       .waitFor()
-    await b.shot('invitation-phone-dark')
+    await b.shots('invitation')
     await b.join('bob')
     const dialog = b.page.getByRole('dialog')
     await dialog.getByText('alice').waitFor()
-    await b.shot('pairing-phone-dark')
+    await b.shots('pairing')
     await dialog.getByRole('button', { name: 'Ask for trust' }).click()
     await a.page.locator('.request', { hasText: 'paired by link from bob' }).waitFor()
-    await a.shot('request-desktop-light')
+    await a.shots('request')
     await a.approve('bob')
     await a.choose('bob')
 
@@ -107,8 +107,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await b.say('hello\nalice ✓')
     await a.message('hello alice ✓').waitFor()
     await b.page.locator('.message.out[data-state=acknowledged]').waitFor()
-    await a.shot('chat-desktop-light')
-    await b.shot('chat-phone-dark')
+    await a.shots('chat')
 
     for (const [from, to, name] of [
       [a, b, 'from a.bin'],
@@ -127,8 +126,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
       expect(await done.locator('.hash code').textContent()).toBe(sha256(bytes))
       expect(sha256(await to.saved(name))).toBe(sha256(bytes))
     }
-    await a.shot('files-desktop-light')
-    await b.shot('files-phone-dark')
+    await a.shots('files')
 
     await a.page.getByRole('tab', { name: 'Connection' }).click()
     await a.page.getByRole('button', { name: 'Measure' }).click()
@@ -139,9 +137,8 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
       .locator('.events', { hasText: /path: .*WebRTC/ })
       .first()
       .waitFor()
-    await a.shot('connection-desktop-light')
+    await a.shots('connection')
     await b.page.getByRole('tab', { name: 'Connection' }).click()
-    await b.shot('connection-phone-dark')
   }, 90_000)
 
   it('sends 32 MiB, and a transfer can be cancelled', async () => {
@@ -149,9 +146,9 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     const bytes = randomBytes(32 << 20)
     await a.page.getByRole('tab', { name: 'Files' }).click()
     await b.page.getByRole('tab', { name: 'Files' }).click()
-    const started = Date.now()
     await a.sendFile('big.bin', bytes)
     await a.page.locator('.transfer[data-state=moving] .meta', { hasText: '/s' }).waitFor()
+    const started = Date.now()
     await a.page.locator('.transfer[data-state=done]').waitFor({ timeout: 60_000 })
     console.log(`32 MiB tab to tab: ${Date.now() - started} ms`)
     expect(await b.page.locator('.file .hash code').first().textContent()).toBe(sha256(bytes))
@@ -191,7 +188,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await page.getByLabel('Line to send').fill('hello')
     await page.keyboard.press('Enter')
     await page.locator('.screen .in.hex', { hasText: '68 65 6c 6c 6f 0a' }).waitFor()
-    await a.shot('terminal-desktop-light')
+    await a.shots('terminal')
     await page.getByRole('button', { name: 'Close our side' }).click()
     await page.locator('.screen .note', { hasText: 'the peer closed its side' }).waitFor()
     await page.locator('.screen .note', { hasText: 'connection closed' }).waitFor()
@@ -296,7 +293,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
       const sent = await user.ctl('send-message', 'person', '--data', 'from the shell', '--json')
       expect(sent.json).toMatchObject({ ack: 'ACK TEXT 14 bytes' })
       await a.message('from the shell').waitFor()
-      await a.shot('chat-desktop-dark')
+      await a.shots('chat')
 
       await a.page.getByRole('tab', { name: 'Files' }).click()
       const bytes = randomBytes(3 << 20)
@@ -310,7 +307,6 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
       const received = await user.ctl('received', '--json')
       const [first] = received.json.files as { path: string }[]
       expect(sha256(readFileSync(first?.path ?? ''))).toBe(sha256(bytes))
-      await a.shot('files-desktop-dark')
     } finally {
       await user.dispose()
     }
@@ -328,7 +324,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await hostname.fill('localhost')
     await submit.click()
     await page.locator('#hostname-problem', { hasText: 'reserved' }).waitFor()
-    await a.shot('bad-hostname-phone-light')
+    await a.shots('bad-hostname')
     const holder = await visit(url)
     await holder.join('taken')
     await hostname.fill('taken')
@@ -339,7 +335,6 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await hostname.fill('free')
     await submit.click()
     await a.joined()
-    await a.shot('home-phone-light')
   }, 60_000)
 
   it('asks for a rendezvous where it is a static page, and says when none answers', async () => {
@@ -348,7 +343,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await named.page
       .locator('.problem', { hasText: 'The rendezvous at ws://127.0.0.1:9 cannot be reached' })
       .waitFor({ timeout: 20_000 })
-    await named.shot('unreachable-phone-dark')
+    await named.shots('unreachable')
     const wrong = await visit(`${url}?rendezvous=nonsense`)
     await wrong.page.getByRole('button', { name: 'Join', exact: true }).click()
     await wrong.page

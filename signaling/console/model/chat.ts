@@ -13,11 +13,12 @@ import {
 } from './chat-message.ts'
 import type { Database } from './database.ts'
 import { ExchangeClient } from './exchange-client.ts'
-import { wordsOf } from './plain-words.ts'
+import { codeOf, wordsOf } from './plain-words.ts'
 import type { Tabs } from './tabs.ts'
 
 /** No acknowledgement for so long: the message may or may not have arrived. */
 const ACK_MS = 30_000
+const DIALS_MAX = 3
 /** Messages that wait for one peer. */
 const QUEUE_MAX = 100
 
@@ -141,7 +142,7 @@ export class Chat {
     let client: ExchangeClient | undefined
     for (let message = thread.queue[0]; message !== undefined; message = thread.queue[0]) {
       try {
-        client ??= await ExchangeClient.dial(this.#node, nodeId, this.#stop.signal)
+        client ??= await this.#dial(nodeId)
         await this.#exchange(nodeId, thread, client, message)
       } catch (error) {
         client?.reset()
@@ -152,6 +153,16 @@ export class Chat {
     }
     client?.close()
     thread.isSending = false
+  }
+
+  /** Again when the tab that ran the node went meanwhile: nothing was sent yet, and another takes over. */
+  async #dial(nodeId: number): Promise<ExchangeClient> {
+    for (let attempt = 1; ; attempt++)
+      try {
+        return await ExchangeClient.dial(this.#node, nodeId, this.#stop.signal)
+      } catch (error) {
+        if (codeOf(error) !== 'ERR_ENGINE_LOST' || attempt === DIALS_MAX) throw error
+      }
   }
 
   async #exchange(
