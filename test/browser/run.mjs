@@ -1,6 +1,7 @@
 /**
  * Runs the browser tests in a network namespace of their own: Chromium gathers ICE candidates from interfaces,
- * and a machine without an outward one would give it none. Everything stays inside the namespace.
+ * and a machine without an outward one would give it none. Everything stays inside the namespace. Without
+ * Firefox its tests are skipped.
  * Exit status 0: passed; 77: cannot run here (the reason is printed); anything else: failed.
  */
 import { spawnSync } from 'node:child_process'
@@ -11,6 +12,7 @@ import { env, root } from '../prepare.mjs'
 
 const skipped = 77
 const chromium = '/usr/bin/chromium'
+const firefox = process.env.FIREFOX ?? '/usr/bin/firefox-esr'
 const namespace = `pilot-browser-${process.pid}`
 
 const has = (command) => spawnSync('which', [command], { stdio: 'ignore' }).status === 0
@@ -38,6 +40,9 @@ if (missing.length > 0) {
   if (!has('apt-get')) skip(`${missing.join(' and ')} is not installed, and there is no apt-get`)
   if (!install(...missing)) skip(`apt-get could not install ${missing.join(' and ')}`)
 }
+const hasFirefox =
+  existsSync(firefox) || (has('apt-get') && install('firefox-esr') && existsSync(firefox))
+if (!hasFirefox) console.log('skipped: the tests in Firefox; apt-get could not install firefox-esr')
 if (!run('ip', 'netns', 'add', namespace)) skip('network namespaces are not permitted here')
 
 // A veth pair whose both ends are inside gives an address and a default route that lead nowhere else.

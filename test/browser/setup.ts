@@ -76,8 +76,14 @@ export async function openPage(context: BrowserContext, url: string): Promise<Pa
   return page
 }
 
+/** A page of whichever browser. */
+export interface AnyPage {
+  evaluate(text: string): Promise<unknown>
+}
+
 /** Evaluates text in the page; what it throws comes with its message. */
-export const call = <T>(page: Page, text: string): Promise<T> => page.evaluate(text) as Promise<T>
+export const call = <T>(page: AnyPage, text: string): Promise<T> =>
+  page.evaluate(text) as Promise<T>
 
 /** Milliseconds until it was true. */
 export async function until(
@@ -94,6 +100,6 @@ export async function until(
 }
 
 /** What carries the page's first peer. */
-export async function transportOf(page: Page): Promise<string> {
+export async function transportOf(page: AnyPage): Promise<string> {
   return (await call<PeerInfo[]>(page, 'tab.peers()'))[0]?.transport ?? ''
 }
