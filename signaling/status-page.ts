@@ -29,7 +29,7 @@ export function statusPage(stats: RegistryStats, hasConsole: boolean): string {
 <body>
 <header>
 <h1>Pilot rendezvous</h1>
-<p>Up <span data-stat="uptime_secs">${duration(stats.uptime_secs)}</span>${hasConsole ? ' · <a href="/console/">Open the console</a>' : ''}</p>
+<p>Up <span data-stat="uptime_secs">${duration(stats.uptime_secs)}</span>${hasConsole ? ' · <a href="console/">Open the console</a>' : ''}</p>
 </header>
 <main>
 <div role="status"><p id="lost" hidden>No answer from the server; the numbers are old.</p></div>

@@ -178,7 +178,7 @@ function printWhatToTry(stage: Stage): void {
   console.log(`
   ${styleText('cyan', pairing)}
 
-  Join, ask agent-a for trust (it approves), write to it, send it a file, measure the way.
+  Join: agent-a is asked for trust, and approves. Write to it, send it a file, measure the way.
   agent-b is found there by its name. A second browser window in private mode is another node.`)
   title('Or try, from this folder:')
   const [a, b] = stage.agents as [Agent, Agent]

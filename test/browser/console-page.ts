@@ -1,9 +1,11 @@
 /** The console as a person uses it: by its labels and buttons, in Chromium. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { expect } from 'vitest'
+import type { PageServer } from './chromium.ts'
 
 const root: string = fileURLToPath(new URL('../../', import.meta.url))
 /** Pictures of every state that is passed through; looked at by people. */
@@ -19,6 +21,35 @@ export function buildAll(): void {
 function run(program: string, args: readonly string[]): void {
   const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, encoding: 'utf8' })
   if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed:\n${stdout}${stderr}`)
+}
+
+export const CONSOLE_FOLDER: string = `${root}dist/console/`
+
+const TYPES: Readonly<Record<string, string>> = {
+  html: 'text/html',
+  js: 'text/javascript',
+  css: 'text/css',
+  svg: 'image/svg+xml',
+}
+
+/** A host that knows nothing of us: files under a path, no headers. */
+export async function serveFolder(folder: string, under: string): Promise<PageServer> {
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '', 'http://host')
+    const name = pathname.slice(under.length) || 'index.html'
+    if (!pathname.startsWith(under) || !readdirSync(folder).includes(name)) {
+      response.writeHead(404).end()
+      return
+    }
+    response.setHeader('content-type', TYPES[name.split('.').at(-1) ?? ''] ?? '')
+    response.end(readFileSync(`${folder}${name}`))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  }
 }
 
 export interface Look {
@@ -72,7 +103,7 @@ export class ConsolePage {
     const { page } = this
     await page.getByLabel('Hostname').first().fill(hostname)
     if (isPublic) await page.getByLabel('Public').check()
-    await page.getByRole('button', { name: 'Join', exact: true }).click()
+    await page.getByRole('button', { name: /^Join/ }).click()
     await this.joined()
   }
 

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
 import { User } from '../e2e/programs.ts'
 import { CHROMIUM, launch } from './chromium.ts'
-import { buildAll, ConsolePage, type Look } from './console-page.ts'
+import { buildAll, CONSOLE_FOLDER, ConsolePage, type Look, serveFolder } from './console-page.ts'
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 /** Dark and 390 wide. */
@@ -34,7 +34,6 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await a.join(nameA)
     const b = await visit(await a.pairingLink(), look)
     await b.join(nameB)
-    await b.page.getByRole('dialog').getByRole('button', { name: 'Ask for trust' }).click()
     await a.approve(nameB)
     await a.choose(nameB)
     await b.page.locator('.peer-head .dot.online').waitFor()
@@ -88,10 +87,6 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
       .waitFor()
     await b.shots('invitation')
     await b.join('bob')
-    const dialog = b.page.getByRole('dialog')
-    await dialog.getByText('alice').waitFor()
-    await b.shots('pairing')
-    await dialog.getByRole('button', { name: 'Ask for trust' }).click()
     await a.page.locator('.request', { hasText: 'paired by link from bob' }).waitFor()
     await a.shots('request')
     await a.approve('bob')
@@ -259,6 +254,19 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await a.page.getByRole('dialog').getByRole('button', { name: 'End it' }).click()
     await a.page.getByText('You do not trust each other.').waitFor()
     await b.page.getByText('You do not trust each other.').waitFor()
+    // A link that is opened in a node that has joined asks back first.
+    await b.page.goto(`${url}#pair=end-a`)
+    const dialog = b.page.getByRole('dialog')
+    await dialog.getByText('end-a').waitFor()
+    await b.shots('pairing')
+    await dialog.getByRole('button', { name: 'Not now' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    expect(b.page.url()).toBe(url)
+    await b.page.goto(`${url}#pair=end-a`)
+    await dialog.getByRole('button', { name: 'Ask for trust' }).click()
+    await a.page.locator('blockquote', { hasText: 'paired by link from end-b' }).waitFor()
+    await a.page.getByRole('button', { name: 'Reject end-b' }).click()
+    await b.page.locator('.notice', { hasText: 'declined' }).waitFor()
     await b.ask('end-a', 'once more')
     await a.page.locator('blockquote', { hasText: 'once more' }).waitFor()
     await a.page.getByRole('button', { name: 'Reject end-b' }).click()
@@ -349,6 +357,84 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await wrong.page
       .locator('.problem', { hasText: 'is not the address of a rendezvous' })
       .waitFor()
+  }, 60_000)
+
+  it('works from any static host under any path, by a rendezvous that is named', async () => {
+    const host = await serveFolder(CONSOLE_FOLDER, '/some/path/')
+    const a = await visit(`${host.url}some/path/`)
+    await a.page.getByRole('button', { name: 'Join', exact: true }).click()
+    await a.page.getByText('Say which rendezvous to join.').waitFor()
+    await a.page.getByLabel('Rendezvous').fill(`ws://127.0.0.1:${rendezvous.httpEndpoint?.port}`)
+    await a.join('static-a')
+    const link = await a.pairingLink()
+    expect(link).toContain(`${host.url}some/path/?rendezvous=ws`)
+    const b = await visit(link)
+    await b.join('static-b')
+    await a.approve('static-b')
+    await a.choose('static-b')
+    await a.say('from afar')
+    await b.message('from afar').waitFor()
+    await host.close()
+  }, 60_000)
+
+  it('saves an identity under its recovery passphrase, and another browser takes it over', async () => {
+    const a = await visit(url)
+    await a.page.getByText('Make this address movable').click()
+    await a.page.getByLabel('Recovery passphrase').fill('short')
+    await a.page.getByRole('button', { name: 'Join', exact: true }).click()
+    await a.page.getByText('At least 8 characters').waitFor()
+    await a.page.getByLabel('Recovery passphrase').fill('correct horse battery')
+    await a.join('mover')
+    const address = await a.address()
+    const passphrase = a.page.getByLabel('The recovery passphrase it was made with')
+    await passphrase.fill('not the right one')
+    await a.page.getByRole('button', { name: 'Save to a file' }).click()
+    await a.page.getByText('That is not the recovery passphrase').waitFor()
+    await passphrase.fill('correct horse battery')
+    const coming = a.page.waitForEvent('download')
+    await a.page.getByRole('button', { name: 'Save to a file' }).click()
+    const path = await (await coming).path()
+    await a.page.getByRole('button', { name: 'Leave' }).click()
+    await a.page.getByRole('button', { name: 'Join', exact: true }).waitFor()
+
+    const b = await visit(url)
+    await b.page.getByText('Use a saved identity').click()
+    await b.page.getByLabel('File').setInputFiles(path)
+    await b.page.getByLabel('Its passphrase').fill('wrong one here')
+    await b.page.getByRole('button', { name: 'Take it over' }).click()
+    await b.page.getByText('The file does not open').waitFor()
+    await b.page.getByLabel('Its passphrase').fill('correct horse battery')
+    await b.page.getByRole('button', { name: 'Take it over' }).click()
+    await b.page.getByText('The identity is in this browser now.').waitFor()
+    await b.join('mover')
+    expect(await b.address()).toBe(address)
+
+    // One that was made without cannot be saved, and says so.
+    const c = await visit(url)
+    await c.join('stayer')
+    await c.page.getByText('it was made without a recovery passphrase').waitFor()
+  }, 60_000)
+
+  it('is worked by keyboard alone', async () => {
+    const [a, b] = await pair('keys-a', 'keys-b')
+    const { page } = a
+    await page.getByRole('tab', { name: 'Chat' }).focus()
+    await page.keyboard.press('ArrowRight')
+    await page.getByRole('tab', { name: 'Files', selected: true }).waitFor()
+    await page.keyboard.press('End')
+    await page.getByRole('tab', { name: 'Connection', selected: true }).waitFor()
+    await page.keyboard.press('Home')
+    await page.keyboard.press('Tab')
+    expect(await page.evaluate('document.activeElement.id')).toBe('composer')
+    await page.keyboard.type('typed')
+    await page.keyboard.press('Enter')
+    await b.message('typed').waitFor()
+    await page.getByRole('button', { name: 'Revoke' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Revoke')
   }, 60_000)
 
   it('shows markup of others as text', async () => {

@@ -47,13 +47,11 @@ export function formatTime(unixMs: number, nowMs: number = Date.now()): string {
     : `${at.toLocaleDateString([], { month: 'short', day: 'numeric' })}, ${clock}`
 }
 
-/** As above, with seconds. */
+/** `14:05:09`, local time. */
 export function formatClock(unixMs: number): string {
-  return new Date(unixMs).toLocaleTimeString([], {
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-  })
+  const at = new Date(unixMs)
+  const parts = [at.getHours(), at.getMinutes(), at.getSeconds()]
+  return parts.map((part) => String(part).padStart(2, '0')).join(':')
 }
 
 /** The value below which `share` (0 to 1) of them lie; nearest rank. NaN for none. */

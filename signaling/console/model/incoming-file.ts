@@ -6,7 +6,7 @@ import { FileReceiver, type FileReceiverEvent } from '../../../core/service/file
 import type { FileIntake } from '../../../runtimes/shared/services/data-exchange.ts'
 import { displayLine } from './format.ts'
 import { LimitError } from './limit-error.ts'
-import { FILE_BYTES_MAX, type ReceivedFiles } from './received-files.ts'
+import type { ReceivedFiles } from './received-files.ts'
 import type { TransferEntry, TransferList } from './transfer-list.ts'
 
 export interface IncomingFileOptions {
@@ -23,7 +23,7 @@ const PIECE_BYTES = 4 << 20
 
 export class IncomingFile implements FileIntake {
   readonly #options: IncomingFileOptions
-  readonly #machine = new FileReceiver({ now: performance.now(), sizeMax: FILE_BYTES_MAX })
+  readonly #machine = new FileReceiver({ now: performance.now() })
   #entry: TransferEntry | undefined
   #release: (() => void) | undefined
   #pieces: Blob[] = []

@@ -166,15 +166,15 @@ export class Joined {
         return notify('bad', `The rendezvous took the hostname away: ${displayLine(event.reason)}`)
       case 'trust-request':
         this.log.add('asks for trust', event.nodeId)
-        return this.#tell('news', event.nodeId, 'asks for trust.', '#home')
+        return this.#tell('news', event.nodeId, 'asks for trust.', {
+          href: '#home',
+          isListed: true,
+        })
       case 'trust-established':
         this.log.add('mutual trust', event.nodeId)
-        return this.#tell(
-          'good',
-          event.nodeId,
-          'and this node trust each other.',
-          chatOf(event.nodeId),
-        )
+        return this.#tell('good', event.nodeId, 'and this node trust each other.', {
+          href: chatOf(event.nodeId),
+        })
       case 'trust-rejected':
         this.log.add(`declined our request: ${displayLine(event.reason)}`, event.nodeId)
         return this.#tell('bad', event.nodeId, 'declined the request.')
@@ -188,11 +188,16 @@ export class Joined {
   }
 
   /** News of a peer, by the name the registry has for it. */
-  #tell(kind: Notice['kind'], nodeId: number, what: string, href?: string): void {
+  #tell(
+    kind: Notice['kind'],
+    nodeId: number,
+    what: string,
+    more: Pick<Notice, 'href' | 'isListed'> = {},
+  ): void {
     const topic = `trust ${nodeId}`
     void this.roster
       .askedName(nodeId)
-      .then((name) => notify(kind, `${name} ${what}`, { href, topic }))
+      .then((name) => notify(kind, `${name} ${what}`, { ...more, topic }))
   }
 
   #handleMessage(nodeId: number): void {

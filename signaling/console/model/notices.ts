@@ -9,6 +9,8 @@ export interface Notice {
   readonly href?: string | undefined
   /** What it is about: a newer one takes its place, and it goes when that is settled. */
   readonly topic?: string | undefined
+  /** It stands in the list beside as well: where that is in view, the notice is only read out. */
+  readonly isListed?: boolean | undefined
 }
 
 const SHOWN_MAX = 4
@@ -20,11 +22,11 @@ let lastId = 0
 export function notify(
   kind: Notice['kind'],
   text: string,
-  { href, topic }: Pick<Notice, 'href' | 'topic'> = {},
+  { href, topic, isListed }: Pick<Notice, 'href' | 'topic' | 'isListed'> = {},
 ): void {
   const id = ++lastId
   settle(topic)
-  notices.value = [...notices.value.slice(1 - SHOWN_MAX), { id, kind, text, href, topic }]
+  notices.value = [...notices.value.slice(1 - SHOWN_MAX), { id, kind, text, href, topic, isListed }]
   setTimeout(() => dismiss(id), LIFETIME_MS[kind])
 }
 

@@ -30,6 +30,8 @@ const JOIN_TIMEOUT_MS = 6000
 export class Session {
   readonly state: Signal<SessionState> = signal({ name: 'out' })
   readonly settings: Signal<Settings>
+  /** Whom the user agreed to ask for trust when joining, by a pairing link. */
+  pairingConfirmed: string | undefined
   readonly #database: Database
   #attempt: AbortController | undefined
 

@@ -81,7 +81,7 @@ export function AskForm({ joined }: { readonly joined: Joined }): JSX.Element {
           Ask for trust
         </button>
         <button type="button" disabled={isBusy} onClick={look}>
-          Show it
+          View node
         </button>
       </div>
     </form>

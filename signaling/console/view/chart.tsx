@@ -25,6 +25,7 @@ export function TrafficChart({ samples, label, hasRtt = false }: TrafficChartPro
     const draw = (): void => {
       chart.current?.destroy()
       chart.current = new uPlot(options(element, hasRtt), columns(latest.current, hasRtt), element)
+      tellNow(chart.current, latest.current)
     }
     draw()
     const resized = new ResizeObserver(() =>
@@ -43,10 +44,8 @@ export function TrafficChart({ samples, label, hasRtt = false }: TrafficChartPro
   }, [hasRtt])
 
   useEffect(() => {
-    const { current } = chart
-    current?.setData(columns(samples, hasRtt))
-    // Under no pointer the legend tells of now.
-    if ((current?.cursor.left ?? -1) < 0) current?.setLegend({ idx: samples.at.length - 1 })
+    chart.current?.setData(columns(samples, hasRtt))
+    tellNow(chart.current, samples)
   }, [samples, hasRtt])
 
   return (
@@ -57,6 +56,11 @@ export function TrafficChart({ samples, label, hasRtt = false }: TrafficChartPro
       aria-label={`${label}. ${summary(samples, hasRtt)}`}
     />
   )
+}
+
+/** Under no pointer the legend tells of now. */
+function tellNow(chart: uPlot | undefined, { at }: Samples): void {
+  if ((chart?.cursor.left ?? -1) < 0) chart?.setLegend({ idx: at.length - 1 })
 }
 
 /** What the picture shows, for who does not see it. */
@@ -172,5 +176,6 @@ function options(element: HTMLElement, hasRtt: boolean): uPlot.Options {
     },
     cursor: { drag: { x: false, y: false }, y: false },
     legend: { live: true },
+    ...(hasRtt ? {} : { padding: [null, 28, null, null] }),
   }
 }

@@ -38,14 +38,14 @@ export function JoinView({ session, ownRendezvous }: JoinProps): JSX.Element {
           {invitedTo !== undefined && (
             <p class="invitation" role="note">
               You were invited to pair with <strong dir="auto">{displayLine(invitedTo)}</strong>.
-              Join first; then you can ask it for trust.
+              When you join, it is asked for trust in your name.
             </p>
           )}
           {state.name === 'joining' ? (
             <Joining session={session} />
           ) : (
             <>
-              <JoinForm session={session} ownRendezvous={ownRendezvous} />
+              <JoinForm session={session} ownRendezvous={ownRendezvous} invitedTo={invitedTo} />
               <ImportIdentity />
             </>
           )}
@@ -79,7 +79,11 @@ function Joining({ session }: { readonly session: Session }): JSX.Element {
   )
 }
 
-function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
+function JoinForm({
+  session,
+  ownRendezvous,
+  invitedTo,
+}: JoinProps & { readonly invitedTo: string | undefined }): JSX.Element {
   const remembered = session.settings.value
   const [hostname, setHostname] = useState(remembered.hostname)
   const [isPublic, setPublic] = useState(remembered.isPublic)
@@ -117,6 +121,7 @@ function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
       return
     }
     if (badRecovery !== undefined) return
+    session.pairingConfirmed = invitedTo
     void session.join(
       { rendezvous: rendezvous.trim(), hostname, isPublic, isJoined: false },
       { recoveryPassphrase: recovery === '' ? undefined : recovery },
@@ -240,7 +245,7 @@ function JoinForm({ session, ownRendezvous }: JoinProps): JSX.Element {
         </p>
       )}
       <button type="submit" class="primary">
-        Join
+        {invitedTo === undefined ? 'Join' : 'Join and ask for trust'}
       </button>
     </form>
   )

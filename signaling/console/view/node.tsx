@@ -46,7 +46,14 @@ export function NodeView({ session, joined, ownRendezvous }: NodeViewProps): JSX
           <Home session={session} joined={joined} ownRendezvous={ownRendezvous} />
         )}
       </main>
-      {invitedTo !== undefined && <Pairing key={invitedTo} joined={joined} target={invitedTo} />}
+      {invitedTo !== undefined && (
+        <Pairing
+          key={invitedTo}
+          joined={joined}
+          target={invitedTo}
+          isConfirmed={session.pairingConfirmed === invitedTo}
+        />
+      )}
     </div>
   )
 }

@@ -5,8 +5,8 @@ import { dismiss, notices } from '../model/notices.ts'
 export function Notices(): JSX.Element {
   return (
     <div class="notices" role="status" aria-live="polite">
-      {notices.value.map(({ id, kind, text, href }) => (
-        <div key={id} class={`notice ${kind}`}>
+      {notices.value.map(({ id, kind, text, href, isListed }) => (
+        <div key={id} class={`notice ${kind}${isListed === true ? ' listed' : ''}`}>
           {href === undefined ? (
             <span dir="auto">{text}</span>
           ) : (

@@ -19,13 +19,18 @@ export interface PairingProps {
   readonly joined: Joined
   /** Address or hostname out of the link. */
   readonly target: string
+  /** The user agreed when joining: no need to ask again. */
+  readonly isConfirmed: boolean
 }
 
-export function Pairing({ joined, target }: PairingProps): JSX.Element {
+export function Pairing({ joined, target, isConfirmed }: PairingProps): JSX.Element {
   const [found, setFound] = useState<Found>({ name: 'looking' })
   const [isBusy, setBusy] = useState(false)
   useEffect(() => {
-    void lookUp(joined, target).then(setFound)
+    void lookUp(joined, target).then((result) => {
+      setFound(result)
+      if (isConfirmed && result.name === 'found') void ask(result.nodeId)
+    })
   }, [joined, target])
   const ask = async (nodeId: number): Promise<void> => {
     setBusy(true)
