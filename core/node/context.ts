@@ -45,6 +45,8 @@ export class NodeContext {
   /** `undefined` before the first registration: keys are announced under a node id. */
   localKeys: LocalKeys | undefined
   isClosing = false
+  /** Outlets that have enough to do, by their endpoint's address. */
+  readonly paused: Set<string> = new Set()
   /** What waits for a signature, by the id of its `sign` event. */
   readonly #signing = new Map<number, (signature: Uint8Array) => void>()
   #nextSigningId = 1

@@ -48,6 +48,7 @@ interface FrameCopy {
 export class FrameWriter {
   readonly #nodeId: number
   readonly #beacon: Endpoint | undefined
+  readonly #isPaused: (peer: Peer) => boolean
   readonly #transmit: Transmit = {
     to: { address: '', port: 0 },
     start: 0,
@@ -57,9 +58,14 @@ export class FrameWriter {
   /** The frame just sent directly, to be sent through the relay as well. */
   #copy: FrameCopy | undefined
 
-  constructor(nodeId: number, beacon: Endpoint | undefined) {
+  constructor(
+    nodeId: number,
+    beacon: Endpoint | undefined,
+    isPaused: (peer: Peer) => boolean = () => false,
+  ) {
     this.#nodeId = nodeId
     this.#beacon = beacon
+    this.#isPaused = isPaused
   }
 
   /** A finished datagram, copied into the buffer. */
@@ -120,6 +126,7 @@ export class FrameWriter {
   ): Transmit | undefined {
     if (!peer.canTransmit) return undefined
     for (;;) {
+      if (this.#isPaused(peer)) return undefined
       const queued = peer.shift()
       if (queued !== undefined) {
         buffer.set(queued.packet, PACKET_AT)

@@ -238,6 +238,17 @@ export class NodeMachine {
     this.#settle(now)
   }
 
+  /**
+   * The outlet behind an endpoint (a WebSocket, a data channel) has enough to do, or room again. While it has not,
+   * what would take it waits here; not for long when nothing is heard from the other end.
+   */
+  setPaused(endpoint: Endpoint, isPaused: boolean): void {
+    const { paused } = this.#context
+    if (isPaused) paused.add(endpoint.address)
+    else if (paused.delete(endpoint.address))
+      for (const peer of this.#peers.all.values()) this.#scheduler.queuePeer(peer)
+  }
+
   /** The machine slept, or the network changed: everything is asked and proven again at once. */
   handleNetworkChange(now: Instant): void {
     this.#beacon?.refresh(now)
@@ -518,6 +529,9 @@ export class NodeMachine {
     const before = peer.paths.way
     peer.tunnel.handleTimeout(now)
     peer.paths.handleTimeout(now)
+    // A path in doubt may never drain: its frames go both ways, and are dropped where there is no room.
+    const { endpoint } = peer.paths
+    if (endpoint !== undefined && peer.paths.route(now) === 'both') this.setPaused(endpoint, false)
     this.#prober.probeWanted(peer, now)
     if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, now)
     this.#finder.handleTimeout(peer, now)
@@ -573,7 +587,7 @@ export class NodeMachine {
       this.#peers.removeAll(now)
       context.adopt(nodeId)
       const { crypto, identity, trustStore: store, autoApprove = false, beacon } = context.options
-      this.#writer = new FrameWriter(nodeId, beacon)
+      this.#writer = new FrameWriter(nodeId, beacon, (peer) => this.#scheduler.isPaused(peer))
       this.#trust.start(new TrustManager({ crypto, identity, nodeId, store, autoApprove }))
     }
     context.address = address

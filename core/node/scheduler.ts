@@ -89,10 +89,18 @@ export class Scheduler {
     }
   }
 
+  /** The outlet that packets of the peer take now has enough to do. */
+  isPaused({ paths }: Peer): boolean {
+    const { paused, options } = this.#context
+    if (paused.size === 0) return false
+    const outlet = paths.isProven ? paths.endpoint : options.beacon
+    return outlet !== undefined && paused.has(outlet.address)
+  }
+
   queuePeer(peer: Peer): void {
     const hasWork =
       (peer.tunnel.wantsTransmit && !peer.isPlaintext) ||
-      (peer.canTransmit && (peer.hasOutbox || peer.ready.length > 0))
+      (peer.canTransmit && !this.isPaused(peer) && (peer.hasOutbox || peer.ready.length > 0))
     if (!hasWork || peer.isReady) return
     peer.isReady = true
     this.#readyPeers.push(peer)

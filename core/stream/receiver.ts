@@ -276,7 +276,7 @@ export class Receiver {
       this.#ackAt = Math.min(this.#ackAt, now + tuning.stalledAckDelayMs)
     else if (this.#pending >= (peerIsModern ? tuning.stretchAckSegments : tuning.ackEverySegments))
       this.#ackNow = true
-    else if (this.#pendingBytes >= tuning.stretchAckBytes) this.#ackNow = true
+    else if (this.#pendingBytes >= this.#stretchBytes) this.#ackNow = true
     else {
       // A reference always sends by Nagle: whatever it cut short waits for this ACK, and its segments may
       // be 4096 bytes, so that length alone does not tell (spec/03 §4.2).
@@ -284,6 +284,11 @@ export class Receiver {
       const delay = isShort ? tuning.shortAckDelayMs : tuning.stretchAckDelayMs
       this.#ackAt = Math.min(this.#ackAt, now + delay)
     }
+  }
+
+  get #stretchBytes(): number {
+    const { stretchAckBytes, stretchAckBytesMax } = this.#tuning
+    return Math.min(Math.max(stretchAckBytes, this.#buffer.next / 16), stretchAckBytesMax)
   }
 
   #writeBlock(out: Uint8Array, at: number, left: number, right: number): void {

@@ -4,8 +4,9 @@
  */
 
 const BLOCK_BYTES = 16384
-/** Emptied blocks kept for the next write. */
-const SPARE_MAX = 4
+/** Emptied blocks kept for the next write, while there is more to send: 1 MiB. */
+const SPARE_MAX = 64
+const IDLE_SPARE_MAX = 2
 
 export class SendBuffer {
   readonly #limit: number
@@ -69,10 +70,13 @@ export class SendBuffer {
     if (offset <= this.#start) return
     this.#start = Math.min(offset, this.#end)
     while (this.#blocks.length > 0 && this.#start - this.#base >= BLOCK_BYTES) this.#drop()
-    if (this.#start === this.#end && this.#blocks.length > 0) {
+    if (this.#start !== this.#end) return
+    if (this.#blocks.length > 0) {
       this.#drop()
       this.#base = this.#start
     }
+    // Nothing is left: a connection that is done for now holds little.
+    this.#spare.length = Math.min(this.#spare.length, IDLE_SPARE_MAX)
   }
 
   /** Forgets everything. */

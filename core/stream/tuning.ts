@@ -24,8 +24,12 @@ export interface ConnectionTuning {
   /** The same toward our own kind, which counts bytes and not ACKs (compare RFC 9000 §13.2.2). */
   readonly stretchAckSegments: number
   readonly stretchAckDelayMs: number
-  /** Or after so many bytes, where segments are large. */
+  /**
+   * Or after so many bytes, where segments are large: the first figure while a connection is young and its window
+   * small, later a sixteenth of what has come, up to the second.
+   */
   readonly stretchAckBytes: number
+  readonly stretchAckBytesMax: number
   /**
    * ACK delay after a segment no sender would cut that short in the middle of a write (below 1024
    * bytes), and after any of a reference's: long enough for a reply to carry the ACK, short enough to end a Nagle sender's wait.
@@ -89,7 +93,7 @@ export interface ConnectionTuning {
 
 export const DEFAULT_TUNING: ConnectionTuning = {
   segmentBytes: SEGMENT_BYTES,
-  sendBufferBytes: 1 << 20,
+  sendBufferBytes: 4 << 20,
   receiveBufferBytes: 4 << 20,
   receiveReserveBytes: 1 << 20,
   outOfOrderPiecesMax: 4096,
@@ -99,6 +103,7 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   stretchAckSegments: 8,
   stretchAckDelayMs: 5,
   stretchAckBytes: 65_536,
+  stretchAckBytesMax: 262_144,
   shortAckDelayMs: 2,
   stalledAckDelayMs: 150,
   rtoInitialMs: 1000,

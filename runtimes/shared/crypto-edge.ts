@@ -59,12 +59,17 @@ export class CryptoEdge {
       seal === undefined
         ? Promise.resolve(datagram)
         : seal.aead.seal(seal.nonce, seal.aad, buffer.subarray(seal.start, end - 16))
+    const bytes = datagram.length
+    socket.announce?.(to, bytes)
     const isTaken = this.#outbound.push(work, (sealed) => {
+      socket.announce?.(to, -bytes)
       if (sealed === undefined) return // what could not be sealed does not leave
       if (seal !== undefined) buffer.set(sealed, seal.start)
       socket.send(datagram, to)
     })
-    if (!isTaken) this.dropped++
+    if (isTaken) return
+    socket.announce?.(to, -bytes)
+    this.dropped++
   }
 }
 

@@ -49,6 +49,10 @@ export class Driver {
         now: () => clock.now(),
         handled: () => this.drain(),
       })
+    socket.onpressure = (endpoint, isFull) => {
+      machine.setPaused(endpoint, isFull)
+      if (!isFull) this.schedule()
+    }
     socket.ondatagram = (datagram, from) => {
       if (this.#isStopped) return
       if (this.#edge !== undefined) return this.#edge.receive(datagram, from)
@@ -92,6 +96,7 @@ export class Driver {
     this.#cancelTimer()
     this.#registry?.close()
     this.#options.socket.ondatagram = undefined
+    this.#options.socket.onpressure = undefined
   }
 
   #transmit(): boolean {

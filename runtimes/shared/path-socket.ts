@@ -3,24 +3,45 @@
  * A path stands for an endpoint of its own that no packet of the network can claim.
  */
 import type { Endpoint } from '../../core/index.ts'
+import { SendGauge } from './send-gauge.ts'
 import type { DatagramSocket } from './transport.ts'
 
-/** True when the datagram was taken; false when it was dropped. */
-export type PathSend = (datagram: Uint8Array) => boolean
+/** What datagrams of one path go into. */
+export interface PathOutlet {
+  /** Bytes that wait in it. */
+  readonly bufferedAmount: number
+  /** Set here; called when it has drained, where it can tell. */
+  ondrained?: (() => void) | undefined
+  /** True when the datagram was taken; false when it was dropped. */
+  send(datagram: Uint8Array): boolean
+}
+
+interface Path {
+  readonly outlet: PathOutlet
+  readonly gauge: SendGauge
+}
 
 export type MadePathKind = 'webrtc' | 'websocket'
 
+/** Enough to keep it busy while the event loop is elsewhere, and no more: what waits here cannot change its way. */
+const WAITING_BYTES = {
+  webrtc: { highBytes: 512 << 10, lowBytes: 256 << 10 },
+  websocket: { highBytes: 1 << 20, lowBytes: 512 << 10 },
+} as const
+
 export class PathSocket implements DatagramSocket {
   ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
+  onpressure: ((endpoint: Endpoint, isFull: boolean) => void) | undefined
   #dropped = 0
   #foreign = 0
   readonly #base: DatagramSocket
-  readonly #paths = new Map<string, PathSend>()
+  readonly #paths = new Map<string, Path>()
   #next = 1
 
   constructor(base: DatagramSocket) {
     this.#base = base
     base.ondatagram = (datagram, from) => this.ondatagram?.(datagram, from)
+    base.onpressure = (endpoint, isFull) => this.onpressure?.(endpoint, isFull)
   }
 
   /** Those of the socket below, and what paths could not take. */
@@ -33,14 +54,27 @@ export class PathSocket implements DatagramSocket {
   }
 
   /** The endpoint that datagrams of this path come from and go to. */
-  addPath(kind: MadePathKind, send: PathSend): Endpoint {
+  addPath(kind: MadePathKind, outlet: PathOutlet): Endpoint {
     const endpoint = { address: `${kind}-${this.#next++}`, port: 1 }
-    this.#paths.set(endpoint.address, send)
+    const gauge = new SendGauge({
+      ...WAITING_BYTES[kind],
+      buffered: () => outlet.bufferedAmount,
+      onchange: (isFull) => this.onpressure?.(endpoint, isFull),
+    })
+    outlet.ondrained = () => gauge.check()
+    this.#paths.set(endpoint.address, { outlet, gauge })
     return endpoint
   }
 
   removePath(endpoint: Endpoint): void {
+    this.#paths.get(endpoint.address)?.gauge.reset()
     this.#paths.delete(endpoint.address)
+  }
+
+  announce(to: Endpoint, bytes: number): void {
+    const path = this.#paths.get(to.address)
+    if (path !== undefined) path.gauge.announce(bytes)
+    else this.#base.announce?.(to, bytes)
   }
 
   /** A datagram came by a path. The bytes are the socket's from now on. */
@@ -55,11 +89,13 @@ export class PathSocket implements DatagramSocket {
 
   send(datagram: Uint8Array, to: Endpoint): void {
     const path = this.#paths.get(to.address)
-    if (path === undefined) this.#base.send(datagram, to)
-    else if (!path(datagram)) this.#dropped++
+    if (path === undefined) return this.#base.send(datagram, to)
+    if (!path.outlet.send(datagram)) this.#dropped++
+    path.gauge.sent(datagram.length)
   }
 
   close(): Promise<void> {
+    for (const { gauge } of this.#paths.values()) gauge.reset()
     this.#paths.clear()
     return this.#base.close()
   }

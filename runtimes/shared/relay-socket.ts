@@ -23,6 +23,7 @@ import {
   WireError,
 } from '../../core/index.ts'
 import type { Clock } from './clock.ts'
+import { SendGauge } from './send-gauge.ts'
 import type { DatagramSocket, SocketEvent } from './transport.ts'
 import {
   bytesOf,
@@ -47,6 +48,8 @@ const KEEPALIVE_ANSWER_MS = 10_000
 const HURRY_MS = 1000
 /** Unanswered questions after which a relay that never answered one is taken to answer none. */
 const ECHO_MISSES_MAX = 3
+/** Enough to keep the relay busy; more waits where it can still take a direct path. */
+const WAITING_BYTES = { highBytes: 1 << 20, lowBytes: 512 << 10 } as const
 /** Bytes that wait in the runtime; the newest datagram is dropped. */
 const BUFFERED_MAX: number = 4 * 1024 * 1024
 const CLOSE_MS = 500
@@ -79,6 +82,12 @@ export class RelaySocket implements DatagramSocket {
   readonly localEndpoint: Endpoint = { address: '0.0.0.0', port: 0 }
   ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
   onevent: ((event: SocketEvent) => void) | undefined
+  onpressure: ((endpoint: Endpoint, isFull: boolean) => void) | undefined
+  readonly #gauge = new SendGauge({
+    ...WAITING_BYTES,
+    buffered: () => (this.#state.name === 'open' ? this.#state.socket.bufferedAmount : 0),
+    onchange: (isFull) => this.onpressure?.(RELAY_ENDPOINT, isFull),
+  })
   readonly drops: Record<
     'relay-down' | 'relay-queue' | 'relay-oversize' | 'relay-direct' | 'relay-malformed',
     number
@@ -140,7 +149,14 @@ export class RelaySocket implements DatagramSocket {
     else if (state.name !== 'open') drops['relay-down']++
     else if (datagram.length > COMPAT_MESSAGE_MAX) drops['relay-oversize']++
     else if (state.socket.bufferedAmount + datagram.length > BUFFERED_MAX) drops['relay-queue']++
-    else this.#transmit(state.socket, datagram)
+    else {
+      this.#transmit(state.socket, datagram)
+      this.#gauge.sent(datagram.length)
+    }
+  }
+
+  announce(to: Endpoint, bytes: number): void {
+    if (sameEndpoint(to, RELAY_ENDPOINT)) this.#gauge.announce(bytes)
   }
 
   async close(): Promise<void> {
@@ -325,6 +341,7 @@ export class RelaySocket implements DatagramSocket {
     this.#cancelTimer()
     this.#cancelTimer = () => {}
     this.#state = state
+    this.#gauge.reset()
   }
 }
 

@@ -29,6 +29,10 @@ export interface DatagramSocket {
   /** Each datagram is in memory of its own. Endpoints are interned: one object per address and port. */
   ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
   close(): Promise<void>
+  /** Datagrams of so many bytes will be sent there soon (negative: no more), for `onpressure` to count. */
+  announce?(to: Endpoint, bytes: number): void
+  /** What is behind an endpoint has enough to do, or room again: more would only wait there, or be dropped. */
+  onpressure?: ((endpoint: Endpoint, isFull: boolean) => void) | undefined
   /** For sockets that carry one node: tells which, at every registration. Before the first nothing is sent. */
   identify?(nodeId: number): void
   onevent?: ((event: SocketEvent) => void) | undefined

@@ -71,6 +71,7 @@ async function nodePeer(): Promise<void> {
   print({ nodeId: node.nodeId })
 }
 
+process.on('SIGTERM', () => process.exit(0))
 if (role === 'channel') await channelPeer()
 else if (role === 'websocket') webSocketPeer()
 else await nodePeer()

@@ -1,6 +1,7 @@
 /** Nodes without UDP in virtual time: they send nothing but relays, and peers send them nothing else (spec/09). */
 import { describe, expect, it } from 'vitest'
 import type { Stream } from '../../core/index.ts'
+import { RELAY_ENDPOINT } from '../../runtimes/shared/relay-socket.ts'
 import type { LinkOptions } from './link.ts'
 import { NodeHost, type NodeHostOptions, RendezvousHost } from './node-host.ts'
 import { RelayedHost } from './relayed-host.ts'
@@ -165,4 +166,22 @@ it('a peer that was direct and now has no UDP is relayed to', () => {
     kind: 'relay',
     endpoint: undefined,
   })
+})
+
+it('what a relay that is full has no room for waits in the node, and nothing is lost', () => {
+  const { world, a, b } = story(['relayed', 'udp'])
+  const stream = open(world, a, b)
+  stream.echo(1000, 10_000)
+  const relayed = a as RelayedHost
+  a.machine.setPaused(RELAY_ENDPOINT, true)
+  const before = relayed.sent
+  const written = a.machine.dial({ network: 0, node: b.machine.nodeId }, ECHO, world.now)
+  world.touch(a)
+  world.runUntil(world.now + 300)
+  expect(relayed.sent).toBe(before)
+  expect(written.connection.state).toBe('SYN_SENT')
+  a.machine.setPaused(RELAY_ENDPOINT, false)
+  world.touch(a)
+  stream.echo(200_000, 10_000)
+  expect(written.connection.state).toBe('ESTABLISHED')
 })

@@ -18,6 +18,7 @@ export class RelayedHost extends NodeHost {
   readonly strays: Endpoint[] = []
   /** First byte of everything sent to the relay. */
   readonly types: Set<number> = new Set()
+  sent = 0
   readonly #options: NodeHostOptions
   #connection: CompatConnection | undefined
   #state: 'closed' | 'dialing' | 'open' = 'closed'
@@ -37,7 +38,10 @@ export class RelayedHost extends NodeHost {
       if (transmit === undefined) return undefined
       const { to, datagram } = transmit
       if (to !== RELAY_ENDPOINT) this.strays.push(to)
-      else this.#send(datagram.slice())
+      else {
+        this.sent++
+        this.#send(datagram.slice())
+      }
     }
   }
 

@@ -3,7 +3,7 @@ import { viewOf } from '../../../core/bytes.ts'
 import type { CryptoProvider, Endpoint, NodeMachine, Signer } from '../../../core/index.ts'
 import { classifyFrame } from '../../../core/wire/frame.ts'
 import type { PilotNode } from '../api.ts'
-import type { PathSocket } from '../path-socket.ts'
+import type { PathOutlet, PathSocket } from '../path-socket.ts'
 import type { MakePeerConnection } from '../rtc/peer-connection.ts'
 import type { OpenWebSocket, WebSocketLike } from '../web-socket.ts'
 
@@ -43,12 +43,12 @@ export class OfferedPath {
     context: PathContext,
     peerId: number,
     kind: 'webrtc' | 'websocket',
-    send: (frame: Uint8Array) => boolean,
+    outlet: PathOutlet,
   ) {
     const { machine, socket, now, schedule } = context
     this.#context = context
     this.#peerId = peerId
-    this.endpoint = socket.addPath(kind, send)
+    this.endpoint = socket.addPath(kind, outlet)
     machine.offerPath(peerId, this.endpoint, now(), PATH_KINDS[kind])
     schedule()
   }

@@ -172,9 +172,7 @@ export class PeerPaths {
       onopen: () => {
         this.#failures = 0
         this.#rtcReason = ''
-        talk.offered = new OfferedPath(this.#context, this.peerId, 'webrtc', (frame) =>
-          rtc.send(frame),
-        )
+        talk.offered = new OfferedPath(this.#context, this.peerId, 'webrtc', rtc)
       },
       onframe: (frame) => talk.offered?.deliver(frame),
       onend: (reason) => {

@@ -1,11 +1,12 @@
 /** One authenticated WebSocket as a path to one peer, at either end: a tunnel frame per binary message (spec/10 §6.2). */
 import { COMPAT_CLOSE } from '../../../core/index.ts'
+import type { PathOutlet } from '../path-socket.ts'
 import { bytesOf, type WebSocketLike } from '../web-socket.ts'
 
 /** Largest tunnel frame, in bytes. */
 export const WEBSOCKET_FRAME_MAX = 61_440
-/** Above it the newest frame is dropped: the path is a queue of no one's. */
-const BUFFERED_MAX = 1 << 20
+/** Above it the newest frame is dropped; who sends is told long before (`SendGauge`). */
+const BUFFERED_MAX = 4 << 20
 /** The door speaks so often, and the one who dialed answers: a hidden page's own timers are not to be relied upon. */
 const ALIVE_MS = 30_000
 /** Silence after which the other end is taken to be gone: three of the door's words. */
@@ -20,8 +21,9 @@ export interface WebSocketPathOptions {
   readonly onend: (reason: string) => void
 }
 
-export class WebSocketPath {
+export class WebSocketPath implements PathOutlet {
   readonly #options: WebSocketPathOptions
+  ondrained: (() => void) | undefined
   readonly #timer: ReturnType<typeof setInterval>
   #heardAt: number = performance.now()
   #isOver = false
@@ -35,6 +37,10 @@ export class WebSocketPath {
     socket.onclose = ({ code, reason }) =>
       this.#over(reason === '' ? `the WebSocket was closed (${code})` : reason)
     this.#timer = setInterval(() => this.#check(role), ALIVE_MS)
+  }
+
+  get bufferedAmount(): number {
+    return this.#isOver ? 0 : this.#options.socket.bufferedAmount
   }
 
   /** True when the frame was taken. */

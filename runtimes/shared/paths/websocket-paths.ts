@@ -97,8 +97,7 @@ export class WebSocketPaths {
       onframe: (frame) => this.#receive(path, frame),
       onend: (reason) => this.#ended(path, role, reason),
     })
-    const send = (frame: Uint8Array): boolean => path.send(frame)
-    const offered = new OfferedPath(this.#context, this.#peerId, 'websocket', send)
+    const offered = new OfferedPath(this.#context, this.#peerId, 'websocket', path)
     this.#current = { path, offered }
   }
 

@@ -4,6 +4,9 @@ import type { Lane } from './lane.ts'
 import { packError } from './remote-error.ts'
 import { STREAM_PIECE_BYTES, STREAM_WINDOW_BYTES, type StreamHead } from './remote-message.ts'
 
+/** The user is told of room in steps of this size: it has several of them. */
+const CREDIT_BYTES: number = STREAM_WINDOW_BYTES / 4
+
 export class HostStream {
   readonly connection: PilotConnection
   readonly #lane: Lane
@@ -14,6 +17,8 @@ export class HostStream {
   /** From the user, not taken by the connection yet: at most a window, or the user broke the rules. */
   readonly #queue: Uint8Array[] = []
   #queued = 0
+  /** Taken by the connection, and the user not told yet. */
+  #taken = 0
   #isClosing = false
   #isClosed = false
   #isEnded = false
@@ -87,7 +92,11 @@ export class HostStream {
       this.#queue.shift()
     }
     this.#queued -= taken
-    if (taken > 0) this.#lane.post({ type: 'credit', stream: this.connection.id, bytes: taken })
+    this.#taken += taken
+    if (this.#taken >= CREDIT_BYTES) {
+      this.#lane.post({ type: 'credit', stream: this.connection.id, bytes: this.#taken })
+      this.#taken = 0
+    }
     if (this.#isClosing && this.#queue.length === 0) this.connection.close()
     this.#tellState()
   }

@@ -3,6 +3,8 @@
  * never retransmitted): the tunnel's frames go through it as they are. Descriptions and candidates travel by the
  * session with the peer; who began that offers.
  */
+
+import type { PathOutlet } from '../path-socket.ts'
 import type { SignalBody } from '../paths/signal-message.ts'
 import {
   type DataChannel,
@@ -16,8 +18,10 @@ import {
 
 /** Frames larger than this do not go through a channel (every browser takes 16 KiB in one piece). */
 export const CHANNEL_FRAME_MAX = 16_384
-/** Above it the newest frame is dropped: the path is a queue of no one's. */
-const BUFFERED_MAX = 1 << 20
+/** Above it the newest frame is dropped; who sends is told long before (`SendGauge`). */
+const BUFFERED_MAX = 2 << 20
+/** Below it the channel says that it has drained. */
+const LOW_BYTES: number = 256 << 10
 /** Candidates that are kept until the description has come. */
 const CANDIDATES_MAX = 64
 const OPEN_TIMEOUT_MS = 20_000
@@ -40,7 +44,8 @@ export interface RtcPathOptions {
   readonly onend: (reason: string) => void
 }
 
-export class RtcPath {
+export class RtcPath implements PathOutlet {
+  ondrained: (() => void) | undefined
   readonly #options: RtcPathOptions
   readonly #connection: PeerConnection
   readonly #channel: DataChannel
@@ -71,6 +76,10 @@ export class RtcPath {
 
   get isOpen(): boolean {
     return this.#isOpen
+  }
+
+  get bufferedAmount(): number {
+    return this.#isOpen ? this.#channel.bufferedAmount : 0
   }
 
   /** True when the frame was taken. */
@@ -158,6 +167,8 @@ export class RtcPath {
       const isFrame = frame !== undefined && frame.length <= CHANNEL_FRAME_MAX
       if (isFrame && !this.#isOver) this.#options.onframe(frame)
     }
+    channel.bufferedAmountLowThreshold = LOW_BYTES
+    channel.onbufferedamountlow = () => this.ondrained?.()
     channel.onclose = () => this.end('the channel was closed')
   }
 

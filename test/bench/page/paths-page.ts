@@ -114,6 +114,7 @@ const bench = {
     return node!.trust.wait(peerId, 10_000)
   },
   transport: () => node!.peers()[0]?.transport ?? 'none',
+  state: () => ({ drops: node!.info().drops, connections: node!.connections() }),
   ping: (peer: string) => node!.ping(peer),
   /** MB/s of a stream to the peer's sink, until its end of stream has answered ours. */
   async send(peer: string, bytes: number) {
