@@ -197,6 +197,32 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
     await until(async () => (await why()).startsWith('WebSocket: ws://127.0.0.1:'), 5000)
   }, 60_000)
 
+  it('restart ICE on the connection that they have when it failed', async () => {
+    const [a, b] = await Promise.all([tab('tab-ice-a'), tab('tab-ice-b')])
+    const pages = [a.page, b.page]
+    for (const page of pages) await call(page, WATCH_CONNECTIONS)
+    await Promise.all([
+      call(a.page, `tab.trust(${b.nodeId})`),
+      call(b.page, `tab.trust(${a.nodeId})`),
+    ])
+    const areDirect = async (): Promise<boolean> => {
+      const all = await Promise.all(pages.map((page) => call<PeerInfo[]>(page, 'tab.peers()')))
+      return all.every(([peer]) => peer?.transport === 'webrtc')
+    }
+    await until(areDirect, 5000)
+    const state = (): Promise<string[]> =>
+      Promise.all(pages.map((page) => call<string>(page, 'connectionNow()')))
+    const before = await state()
+    await Promise.all(pages.map((page) => call(page, 'failNow()')))
+    await until(async () => (await state()).every((one, i) => one !== before[i]), 5000)
+    // Past the ten seconds after which it would have been given up.
+    await new Promise((resolve) => setTimeout(resolve, 11_000))
+    expect(await areDirect()).toBe(true)
+    for (const page of pages) expect(await call<number>(page, 'connectionsLive()')).toBe(1)
+    const echoed = await call<Echoed>(a.page, `tab.echo('tab-ice-b', ${MIB})`)
+    expect(echoed).toMatchObject({ received: MIB, isEqual: true })
+  }, 60_000)
+
   it('meet where the node is a daemon that was told so by flags', async () => {
     const home = mkdtempSync(join(tmpdir(), 'pilot-paths-'))
     atEnd.push(async () => rmSync(home, { recursive: true, force: true }))
@@ -220,6 +246,32 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
     console.log(`daemon: path ${took} ms after trust`)
   }, 60_000)
 })
+
+/** Remembers the connections of a page, and lets a test tell them that ICE has failed. */
+const WATCH_CONNECTIONS = `(() => {
+  const all = []
+  const Real = RTCPeerConnection
+  globalThis.RTCPeerConnection = function (...options) {
+    const connection = new Real(...options)
+    all.push(connection)
+    return connection
+  }
+  const live = () => all.filter(({ connectionState }) => connectionState === 'connected')
+  const ufrag = ({ localDescription }) => /a=ice-ufrag:(\\S+)/.exec(localDescription.sdp)[1]
+  Object.assign(globalThis, {
+    connectionsLive: () => live().length,
+    connectionNow: () => live().map(ufrag).join(),
+    failNow: () => {
+      for (const connection of live()) {
+        Object.defineProperty(connection, 'connectionState', { get: () => 'failed', configurable: true })
+        connection.onconnectionstatechange()
+        delete connection.connectionState
+        // What it would say when ICE has found its way again.
+        setTimeout(() => connection.onconnectionstatechange(), 1000)
+      }
+    },
+  })
+})()`
 
 async function startDaemon(
   home: string,

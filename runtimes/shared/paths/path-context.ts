@@ -33,9 +33,13 @@ export interface PathContext {
   readonly door: PathDoor | undefined
 }
 
+/** Longer than the time between two probes of a path while the relay is in use. */
+const SILENT_MS = 15_000
+
 /** A path to a peer: offered to its machine while it lives. */
 export class OfferedPath {
   readonly endpoint: Endpoint
+  #heardAt: number
   readonly #context: PathContext
   readonly #peerId: number
 
@@ -48,6 +52,7 @@ export class OfferedPath {
     const { machine, socket, now, schedule } = context
     this.#context = context
     this.#peerId = peerId
+    this.#heardAt = now()
     this.endpoint = socket.addPath(kind, outlet)
     machine.offerPath(peerId, this.endpoint, now(), PATH_KINDS[kind])
     schedule()
@@ -55,9 +60,15 @@ export class OfferedPath {
 
   /** What is behind the path is this one peer: anything but its own frames is dropped and counted. */
   deliver(frame: Uint8Array): void {
-    const { socket } = this.#context
+    const { socket, now } = this.#context
+    this.#heardAt = now()
     if (frameSender(frame) === this.#peerId) socket.deliver(frame, this.endpoint)
     else socket.dropForeign()
+  }
+
+  /** Open by its own account, but nothing comes: probes of either side would have passed by now. */
+  get isSilent(): boolean {
+    return this.#context.now() - this.#heardAt > SILENT_MS
   }
 
   withdraw(): void {

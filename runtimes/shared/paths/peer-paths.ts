@@ -86,8 +86,16 @@ export class PeerPaths {
 
   /** What may be due by now. `isRelayed`: there is nothing better than the relay. */
   handleTick(isRelayed: boolean): void {
+    if (isRelayed) this.#endSilent()
     if (isRelayed && !this.isOpen && !this.#websocket.isDialing) void this.connect()
     this.#websocket.dialIfDue()
+  }
+
+  /** What says that it is open, while the relay has to do its work, is tried anew. */
+  #endSilent(): void {
+    const talk = this.#talk
+    if (talk?.offered?.isSilent === true) talk.session.end('nothing came through it any more')
+    this.#websocket.endSilent()
   }
 
   /** The network changed, or the machine slept. */

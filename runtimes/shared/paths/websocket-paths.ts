@@ -69,6 +69,11 @@ export class WebSocketPaths {
     })
   }
 
+  endSilent(): void {
+    if (this.#current?.offered.isSilent === true)
+      this.#current.path.end('nothing came through it any more')
+  }
+
   /** The network changed: what failed is tried again at once. */
   retrySoon(): void {
     this.#failures = 0

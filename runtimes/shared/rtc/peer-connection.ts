@@ -62,6 +62,7 @@ export interface PeerConnection {
   readonly closeReason?: string | undefined
   onicecandidate: Handler<{ readonly candidate: { toJSON(): IceCandidate } | null | undefined }>
   onconnectionstatechange: Handler<unknown>
+  oniceconnectionstatechange?: Handler<unknown>
   createDataChannel(label: string, init: DataChannelInit): DataChannel
   createOffer(options?: { readonly iceRestart?: boolean }): Promise<LocalDescription>
   createAnswer(): Promise<LocalDescription>

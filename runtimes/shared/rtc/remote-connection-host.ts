@@ -129,12 +129,14 @@ class HostedConnection {
       if (this.#isClosed) return
       lane.post({ kind: 'candidate', connection: id, candidate: candidate?.toJSON() ?? null })
     }
-    connection.onconnectionstatechange = () => {
+    const tell = (): void => {
       const { connectionState: state, iceConnectionState: iceState = '' } = connection
       if (this.#isClosed) return
       if (state === 'closed') this.fail('the connection was closed')
       else lane.post({ kind: 'state', connection: id, state, iceState })
     }
+    connection.onconnectionstatechange = tell
+    connection.oniceconnectionstatechange = tell
   }
 
   handle(message: ClientMessage): void {
@@ -158,6 +160,7 @@ class HostedConnection {
     clearTimeout(this.#poll)
     this.#connection.onicecandidate = null
     this.#connection.onconnectionstatechange = null
+    this.#connection.oniceconnectionstatechange = null
     this.#channel?.close()
     this.#connection.close()
   }

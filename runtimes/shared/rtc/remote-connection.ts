@@ -67,6 +67,7 @@ class RemoteConnection implements PeerConnection {
   closeReason: string | undefined
   onicecandidate: PeerConnection['onicecandidate'] = null
   onconnectionstatechange: PeerConnection['onconnectionstatechange'] = null
+  oniceconnectionstatechange: PeerConnection['oniceconnectionstatechange'] = null
   readonly #id: number
   readonly #post: Post
   readonly #forget: () => void
@@ -145,9 +146,7 @@ class RemoteConnection implements PeerConnection {
       }
       case 'state':
         if (message.state === 'closed') return this.lost('the connection was closed')
-        this.connectionState = message.state
-        this.iceConnectionState = message.iceState
-        this.onconnectionstatechange?.(undefined)
+        this.#handleState(message.state, message.iceState)
         break
       case 'closed':
         this.lost(message.reason)
@@ -155,6 +154,14 @@ class RemoteConnection implements PeerConnection {
       default:
         this.#channel?.handle(message)
     }
+  }
+
+  #handleState(state: string, iceState: string): void {
+    const [before, iceBefore] = [this.connectionState, this.iceConnectionState]
+    this.connectionState = state
+    this.iceConnectionState = iceState
+    if (iceState !== iceBefore) this.oniceconnectionstatechange?.(undefined)
+    if (state !== before) this.onconnectionstatechange?.(undefined)
   }
 
   async #describe(operation: Operation): Promise<SessionDescription> {

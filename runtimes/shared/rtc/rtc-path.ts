@@ -30,6 +30,10 @@ const DISCONNECTED_MS = 2500
 /** Within which ICE has to find another way; then the connection is given up, and a new one tried. */
 const REPAIR_MS = 10_000
 
+/** What fails once ICE has found a way is DTLS: the certificate is not the one described (RFC 8827 §6.5). */
+const OTHER_CERTIFICATE =
+  'the other end has another certificate than the one that the peer signed for'
+
 export interface RtcPathOptions {
   readonly createConnection: MakePeerConnection
   readonly isInitiator: boolean
@@ -52,6 +56,7 @@ export class RtcPath implements PathOutlet {
   /** Candidates of ours that wait for our description, and of the peer's for its own: some come first. */
   #unsaid: (IceCandidate | null)[] | undefined = []
   #unheard: (IceCandidate | null)[] | undefined = []
+  #failure = 'ICE found no path'
   #isOpen = false
   #isOver = false
   readonly #timer: ReturnType<typeof setTimeout>
@@ -108,6 +113,7 @@ export class RtcPath implements PathOutlet {
     for (const candidate of unheard) await this.#hear(candidate)
     if (body.type !== 'offer' || this.#isOver) return
     const answer = descriptionOf(await connection.createAnswer())
+    this.#unsaid ??= []
     await connection.setLocalDescription(answer)
     this.#describe(answer)
   }
@@ -131,12 +137,16 @@ export class RtcPath implements PathOutlet {
       if (this.#unsaid !== undefined) this.#unsaid.push(json)
       else this.#options.say({ kind: 'candidate', candidate: json })
     }
+    connection.oniceconnectionstatechange = () => {
+      const ice = connection.iceConnectionState
+      if (ice === 'connected' || ice === 'completed') this.#failure = OTHER_CERTIFICATE
+    }
     connection.onconnectionstatechange = () => {
       const state = connection.connectionState
       if (state === 'connected') clearTimeout(this.#repairTimer)
       else if (state === 'disconnected') this.#repairAfter(DISCONNECTED_MS)
       else if (state === 'failed' && this.#isOpen) this.#repair()
-      else if (state === 'failed') this.end(failureOf(connection))
+      else if (state === 'failed') this.end(this.#failure)
       else if (state === 'closed') this.end(connection.closeReason ?? 'the connection was closed')
     }
   }
@@ -150,7 +160,9 @@ export class RtcPath implements PathOutlet {
   #repair(): void {
     if (!this.#isOpen) return
     clearTimeout(this.#repairTimer)
-    this.#repairTimer = setTimeout(() => this.end('ICE found no other path'), REPAIR_MS)
+    this.#repairTimer = setTimeout(() => {
+      if (this.#connection.connectionState !== 'connected') this.end('ICE found no other path')
+    }, REPAIR_MS)
     if (this.#options.isInitiator) this.#options.later(() => this.#offer(true))
   }
 
@@ -175,6 +187,7 @@ export class RtcPath implements PathOutlet {
   async #offer(iceRestart: boolean): Promise<void> {
     if (this.#isOver) return
     const offer = descriptionOf(await this.#connection.createOffer({ iceRestart }))
+    this.#unsaid ??= [] // those of a restart, too, wait for their description
     await this.#connection.setLocalDescription(offer)
     this.#describe(offer)
   }
@@ -193,11 +206,4 @@ export class RtcPath implements PathOutlet {
       await this.#connection.addIceCandidate(candidate ?? undefined).catch(() => {})
     else if (this.#unheard.length < CANDIDATES_MAX) this.#unheard.push(candidate)
   }
-}
-
-/** With a way found, it is the other end's certificate that was not the one described (RFC 8827 §6.5). */
-function failureOf({ iceConnectionState }: PeerConnection): string {
-  return iceConnectionState === 'connected' || iceConnectionState === 'completed'
-    ? 'the other end has another certificate than the one that the peer signed for'
-    : 'ICE found no path'
 }
