@@ -3,7 +3,9 @@ import type { Hono } from 'hono'
 
 export interface ConsoleFile {
   readonly bytes: Uint8Array<ArrayBuffer>
-  /** Strong, quotes included (RFC 9110 §8.8.3). */
+  /** The same, for who takes gzip. */
+  readonly gzip: Uint8Array<ArrayBuffer>
+  /** In quotes; weak when sent, since both codings have it (RFC 9110 §8.8.3). */
   readonly etag: string
 }
 
@@ -36,7 +38,8 @@ export function addConsoleRoutes(app: Hono, files: ConsoleFiles | undefined): vo
       return files === undefined
         ? context.text('the console is not part of this build: npm run build:console', 404)
         : context.notFound()
-    context.header('ETag', file.etag)
+    context.header('ETag', `W/${file.etag}`)
+    context.header('Vary', 'Accept-Encoding')
     context.header(
       'Cache-Control',
       HASHED.test(name) ? 'public, max-age=31536000, immutable' : 'no-cache',
@@ -46,13 +49,22 @@ export function addConsoleRoutes(app: Hono, files: ConsoleFiles | undefined): vo
     context.header('Cross-Origin-Resource-Policy', 'same-origin')
     if (matches(context.req.header('if-none-match'), file.etag)) return context.body(null, 304)
     const type = TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream'
-    return context.body(file.bytes, 200, { 'Content-Type': type })
+    context.header('Content-Type', type)
+    if (!takesGzip(context.req.header('accept-encoding'))) return context.body(file.bytes)
+    context.header('Content-Encoding', 'gzip')
+    return context.body(file.gzip)
   })
 }
 
 /** The page as the rendezvous itself serves it. */
 export function markAsOwn(page: string): string {
   return page.replace(`${OWN_MARK}"`, `${OWN_MARK}self"`)
+}
+
+function takesGzip(header: string | undefined): boolean {
+  return (header ?? '')
+    .split(',')
+    .some((one) => /^\s*(gzip|\*)\s*(;\s*q=(1|0\.0*[1-9]).*)?$/.test(one))
 }
 
 /** Weak comparison, as RFC 9110 §13.1.2 wants it here. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { type ConsoleFile, type ConsoleFiles, markAsOwn } from './console-routes.ts'
 
 /** Beside the compiled program, or below the sources when they run as they are. */
@@ -27,5 +28,5 @@ function readOne(directory: string, name: string): ConsoleFile {
     name === 'index.html' ? Buffer.from(markAsOwn(read.toString('utf8'))) : read,
   )
   const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`
-  return { bytes, etag }
+  return { bytes, gzip: new Uint8Array(gzipSync(bytes)), etag }
 }

@@ -33,6 +33,8 @@ export interface HttpServerOptions {
 }
 
 export class HttpServer {
+  /** The console was built. */
+  readonly hasConsole: boolean
   readonly #options: HttpServerOptions
   readonly #server: Server & { closeAllConnections?: () => void }
   readonly #plain = new Set<Socket>()
@@ -40,10 +42,12 @@ export class HttpServer {
   constructor(options: HttpServerOptions) {
     this.#options = options
     const { view, doors, origins, log } = options
+    const consoleFiles = readConsole()
+    this.hasConsole = consoleFiles !== undefined
     const app = createApp({
       view,
       peerAddress: (context) => getConnInfo(context).remote.address,
-      consoleFiles: readConsole(),
+      consoleFiles,
     })
     addSocketRoutes<WebSocket>(app, {
       doors: doors.map((door) => ({

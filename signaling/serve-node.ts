@@ -70,6 +70,8 @@ export interface Rendezvous extends AsyncDisposable {
   readonly httpEndpoint: Endpoint | undefined
   /** `http://host:port`, `undefined` without HTTP. */
   readonly httpUrl: string | undefined
+  /** Where the console is, `undefined` without HTTP or when it was not built. */
+  readonly consoleUrl: string | undefined
   stats(): RegistryStats
   /** Answers what was read, closes the sockets, then the store. Idempotent. */
   close(): Promise<void>
@@ -167,16 +169,20 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
     beaconEndpoint = await beaconServer.listen(beaconAddress)
     opened.push(() => beaconServer.close())
     let httpEndpoint: Endpoint | undefined
+    let hasConsole = false
     if (httpAddress !== undefined) {
       const server = new HttpServer({ view, doors, proxies, origins: options.origins, log })
       httpEndpoint = await server.listen(httpAddress)
+      hasConsole = server.hasConsole
       opened.push(() => server.close())
     }
+    const httpUrl = httpEndpoint === undefined ? undefined : urlOf(httpEndpoint)
     return {
       registryEndpoint,
       beaconEndpoint,
       httpEndpoint,
-      httpUrl: httpEndpoint === undefined ? undefined : urlOf(httpEndpoint),
+      httpUrl,
+      consoleUrl: hasConsole ? `${httpUrl}/console/` : undefined,
       stats: () => view.stats(),
       close: closeAll,
       [Symbol.asyncDispose]: closeAll,

@@ -40,7 +40,7 @@ interface Flags {
 function command(version: string): Command {
   return new Command(PROGRAM)
     .description(
-      'Where the nodes of a Pilot network find each other: the registry (TCP), the\nbeacon (UDP), and on request a status page and WebSockets (HTTP).',
+      'Where the nodes of a Pilot network find each other: the registry (TCP), the\nbeacon (UDP), and on request a status page, the console and WebSockets (HTTP).',
     )
     .usage('[flags]')
     .configureHelp({ helpWidth: 80, optionDescription })
@@ -49,7 +49,7 @@ function command(version: string): Command {
     .option('--beacon-addr <host:port>', 'beacon, UDP', ':9001')
     .option(
       '--http <host:port>',
-      'status page, /api/stats, /healthz, /metrics, and WebSockets for nodes without UDP',
+      'status page, /console/ (a node in a page), /api/stats, /healthz, /metrics, and WebSockets for nodes without UDP',
     )
     .option('--store <file>', 'SQLite file of the state; :memory: keeps nothing', DEFAULT_STORE)
     .optionsGroup('Registry over TLS:')
@@ -185,7 +185,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 function announce(
   log: Log,
-  { registryEndpoint, beaconEndpoint, httpUrl }: Rendezvous,
+  { registryEndpoint, beaconEndpoint, httpUrl, consoleUrl }: Rendezvous,
   version: string,
   storePath: string | undefined,
   tls: TlsKeyPair | undefined,
@@ -198,6 +198,7 @@ function announce(
   log.info('beacon listening', { udp: formatEndpoint(beaconEndpoint) })
   if (httpUrl !== undefined) {
     log.info('status page', { url: httpUrl })
+    if (consoleUrl !== undefined) log.info('console, a node in a page', { url: consoleUrl })
     log.info('relay for nodes without UDP', { url: httpUrl.replace(/^http/, 'ws') })
   }
   if (storePath !== undefined) log.info('state is kept', { file: storePath })

@@ -17,6 +17,8 @@ const settings = {
 // Who follows a link to another rendezvous decides about joining there.
 const isAtHome = settings.rendezvous === remembered.rendezvous
 const session = new Session(settings, await Database.open())
+// A file that misses its place must not take the page, and the node with it, away.
+for (const type of ['dragover', 'drop']) addEventListener(type, (event) => event.preventDefault())
 if (settings.isJoined && isAtHome && isSecureContext)
   void session.join(settings, { keepTrying: true })
 render(

@@ -359,6 +359,28 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
       .waitFor()
   }, 60_000)
 
+  it('says when the rendezvous is gone, and is back with it', async () => {
+    const options = {
+      registryAddress: '127.0.0.1:0',
+      beaconAddress: '127.0.0.1:0',
+      httpAddress: '127.0.0.1:0',
+    }
+    const first = await createRendezvous(options)
+    const a = await visit(`${first.httpUrl}/console/`)
+    await a.join('patient')
+    await first.close()
+    await a.page.locator('.link-state.reconnecting').waitFor()
+    const at = (endpoint: { port: number } | undefined): string => `127.0.0.1:${endpoint?.port}`
+    const second = await createRendezvous({
+      registryAddress: at(first.registryEndpoint),
+      beaconAddress: at(first.beaconEndpoint),
+      httpAddress: at(first.httpEndpoint),
+    })
+    await a.joined()
+    await a.page.locator('.events', { hasText: 'connected to the rendezvous again' }).waitFor()
+    await second.close()
+  }, 60_000)
+
   it('works from any static host under any path, by a rendezvous that is named', async () => {
     const host = await serveFolder(CONSOLE_FOLDER, '/some/path/')
     const a = await visit(`${host.url}some/path/`)

@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { addConsoleRoutes } from '../../signaling/console-routes.ts'
@@ -45,14 +46,28 @@ describe('the console', () => {
     const first = await app.request('/console/')
     expect(first.headers.get('cache-control')).toBe('no-cache')
     const etag = first.headers.get('etag') ?? ''
-    expect(etag).toMatch(/^"[\w-]{22}"$/)
-    const headers = { 'if-none-match': `"other", W/${etag}` }
+    expect(etag).toMatch(/^W\/"[\w-]{22}"$/)
+    const headers = { 'if-none-match': `"other", ${etag}` }
     const again = await app.request('/console/', { headers })
     expect(again.status).toBe(304)
     expect(await again.text()).toBe('')
     expect(again.headers.get('etag')).toBe(etag)
     const other = await app.request('/console/', { headers: { 'if-none-match': '"other"' } })
     expect(other.status).toBe(200)
+  })
+
+  it('is packed for who takes that', async () => {
+    const get = (coding: string): Response | Promise<Response> =>
+      app.request('/console/', { headers: { 'accept-encoding': coding } })
+    for (const coding of ['gzip', 'br, gzip;q=0.8', '*']) {
+      const answer = await get(coding)
+      expect(answer.headers.get('content-encoding')).toBe('gzip')
+      expect(answer.headers.get('vary')).toBe('Accept-Encoding')
+      const text = gunzipSync(new Uint8Array(await answer.arrayBuffer())).toString()
+      expect(text).toContain('<div id="app">')
+    }
+    for (const coding of ['', 'br', 'gzip;q=0', 'identity'])
+      expect((await get(coding)).headers.get('content-encoding'), coding).toBeNull()
   })
 
   it('keeps hashed files for good, and others not', async () => {

@@ -1,6 +1,14 @@
 /** Who is around: trusted nodes, requests both ways, and strangers that are looked at. */
 import { type Signal, signal } from '@preact/signals'
-import type { NodeEvent, PeerInfo, PilotNode } from '../../../runtimes/browser/index.ts'
+import type {
+  NodeEvent,
+  OutgoingPeer,
+  PeerInfo,
+  PendingPeer,
+  PilotNode,
+  RegistryReply,
+  TrustedPeer,
+} from '../../../runtimes/browser/index.ts'
 import {
   addressOf,
   type Contact,
@@ -16,8 +24,18 @@ import { Pinger } from './pinger.ts'
 const REFRESH_MS = 1000
 /** A name is asked for again after this: nodes are renamed. */
 const NAME_LIFETIME_MS = 60_000
+/** Questions per refresh. */
+const LOOKUPS_MAX = 5
 /** Names remembered; strangers can send requests under any number of ids. */
 const NAMES_MAX = 1000
+
+/** What the node knows, by node id. */
+interface Known {
+  readonly trusted: ReadonlyMap<number, TrustedPeer>
+  readonly pending: ReadonlyMap<number, PendingPeer>
+  readonly outgoing: ReadonlyMap<number, OutgoingPeer>
+  readonly peers: ReadonlyMap<number, PeerInfo>
+}
 
 export class Roster {
   readonly contacts: Signal<readonly Contact[]> = signal([])
@@ -41,7 +59,10 @@ export class Roster {
   }
 
   get(nodeId: number): Contact {
-    return this.contacts.value.find((one) => one.nodeId === nodeId) ?? this.#contact(nodeId)
+    return (
+      this.contacts.value.find((one) => one.nodeId === nodeId) ??
+      this.#contact(nodeId, this.#known())
+    )
   }
 
   /** What to call a node. */
@@ -53,7 +74,7 @@ export class Roster {
   async askedName(nodeId: number): Promise<string> {
     if ((this.#names.get(nodeId)?.hostname ?? '') === '')
       await this.#node.registry.lookup(nodeId).then(
-        ({ hostname }) => this.learn(nodeId, typeof hostname === 'string' ? hostname : ''),
+        (reply) => this.learn(nodeId, hostnameOf(reply)),
         () => {}, // its number will do
       )
     return this.name(nodeId)
@@ -67,22 +88,20 @@ export class Roster {
 
   /** Takes what the node knows now. */
   refresh(): void {
-    const { trust } = this.#node
+    const known = this.#known()
+    const selected = this.selected.value
     const ids = new Set([
-      ...trust.pending().map((one) => one.nodeId),
-      ...trust.trusted().map((one) => one.nodeId),
-      ...trust.outgoing().map((one) => one.nodeId),
-      ...(this.selected.value === undefined ? [] : [this.selected.value]),
+      ...known.pending.keys(),
+      ...known.trusted.keys(),
+      ...known.outgoing.keys(),
     ])
-    const peers = new Map(this.#node.peers().map((peer) => [peer.nodeId, peer]))
-    const contacts = [...ids].map((id) => this.#contact(id, peers.get(id)))
+    if (selected !== undefined) ids.add(selected)
+    const contacts = [...ids].map((id) => this.#contact(id, known))
     this.contacts.value = contacts.sort(
       (a, b) => nameOf(a).localeCompare(nameOf(b)) || a.nodeId - b.nodeId,
     )
-    for (const contact of contacts) {
-      this.#logPath(contact)
-      this.#askName(contact.nodeId)
-    }
+    for (const contact of contacts) this.#logPath(contact)
+    this.#askNames(contacts)
     this.#pinger.tick(contacts, this.selected.value)
     this.onrefresh?.()
   }
@@ -96,11 +115,21 @@ export class Roster {
     this.#pinger.close()
   }
 
-  #contact(nodeId: number, peer?: PeerInfo): Contact {
+  #known(): Known {
     const { trust } = this.#node
-    const trusted = trust.trusted().find((one) => one.nodeId === nodeId)
-    const pending = trust.pending().find((one) => one.nodeId === nodeId)
-    const outgoing = trust.outgoing().find((one) => one.nodeId === nodeId)
+    return {
+      trusted: byNode(trust.trusted()),
+      pending: byNode(trust.pending()),
+      outgoing: byNode(trust.outgoing()),
+      peers: byNode(this.#node.peers()),
+    }
+  }
+
+  #contact(nodeId: number, known: Known): Contact {
+    const trusted = known.trusted.get(nodeId)
+    const pending = known.pending.get(nodeId)
+    const outgoing = known.outgoing.get(nodeId)
+    const peer = known.peers.get(nodeId)
     const relation: Relation = trusted
       ? 'trusted'
       : pending
@@ -131,15 +160,19 @@ export class Roster {
       this.#log.add(before === undefined ? `path: ${now}` : `path: ${before} → ${now}`, nodeId)
   }
 
-  #askName(nodeId: number): void {
-    const known = this.#names.get(nodeId)
-    if (known !== undefined && Date.now() - known.at < NAME_LIFETIME_MS) return
-    // Marked at once, so that one question is on its way.
-    this.#remember(nodeId, known?.hostname ?? '')
-    this.#node.registry.lookup(nodeId).then(
-      ({ hostname }) => this.#remember(nodeId, typeof hostname === 'string' ? hostname : ''),
-      () => {}, // asked again later
+  #askNames(contacts: readonly Contact[]): void {
+    const now = Date.now()
+    const due = contacts.filter(
+      ({ nodeId }) => now - (this.#names.get(nodeId)?.at ?? 0) >= NAME_LIFETIME_MS,
     )
+    for (const { nodeId, hostname } of due.slice(0, LOOKUPS_MAX)) {
+      // Marked at once, so that one question is on its way.
+      this.#remember(nodeId, hostname)
+      this.#node.registry.lookup(nodeId).then(
+        (reply) => this.#remember(nodeId, hostnameOf(reply)),
+        () => {}, // asked again later
+      )
+    }
   }
 
   #remember(nodeId: number, hostname: string): void {
@@ -149,4 +182,13 @@ export class Roster {
     }
     this.#names.set(nodeId, { hostname: hostname.slice(0, 63), at: Date.now() })
   }
+}
+
+function byNode<T extends { readonly nodeId: number }>(all: readonly T[]): ReadonlyMap<number, T> {
+  return new Map(all.map((one) => [one.nodeId, one]))
+}
+
+/** `''` for none. */
+function hostnameOf({ hostname }: RegistryReply): string {
+  return typeof hostname === 'string' ? hostname : ''
 }

@@ -67,6 +67,11 @@ export class TransferList {
     return new TransferEntry(this, transfer)
   }
 
+  /** Something would be lost with the page. */
+  get isBusy(): boolean {
+    return this.#cancels.size > 0
+  }
+
   cancel(id: string): void {
     this.#cancels.get(id)?.()
   }

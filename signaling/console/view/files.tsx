@@ -193,7 +193,11 @@ function ReceivedRow({
         <bdi>{shown}</bdi>
       </p>
       <div class="row">
-        <button type="button" aria-label={`Save ${shown}`} onClick={() => download(blob, shown)}>
+        <button
+          type="button"
+          aria-label={`Save ${shown}`}
+          onClick={() => download(blob, displayLine(name, 255))}
+        >
           Save
         </button>
         <ConfirmButton

@@ -24,7 +24,9 @@ export function Home({ session, joined, ownRendezvous }: HomeProps): JSX.Element
   const { bytesSent, bytesReceived, encryptedPeers } = joined.node.info()
   return (
     <div class="page">
-      <h1 class="unseen">This node</h1>
+      <h1 class="unseen" tabIndex={-1}>
+        This node
+      </h1>
       <Share joined={joined} ownRendezvous={ownRendezvous} rendezvous={rendezvous} />
       <section class="card" aria-labelledby="traffic-title">
         <h2 id="traffic-title">Traffic</h2>

@@ -1,7 +1,7 @@
 /** A node that is in the overlay: who is around on the left, what was chosen on the right; on a phone one of both. */
 import { useSignalEffect } from '@preact/signals'
 import type { JSX } from 'preact'
-import { useEffect } from 'preact/hooks'
+import { useEffect, useRef } from 'preact/hooks'
 import type { Joined } from '../model/joined.ts'
 import { parsePairTarget, parseView } from '../model/place.ts'
 import type { Session } from '../model/session.ts'
@@ -25,6 +25,19 @@ export function NodeView({ session, joined, ownRendezvous }: NodeViewProps): JSX
     joined.roster.selected.value = selected
     joined.roster.refresh()
   }, [joined, selected])
+  useEffect(() => {
+    const warn = (event: Event): void => {
+      if (joined.transfers.isBusy) event.preventDefault()
+    }
+    addEventListener('beforeunload', warn)
+    return () => removeEventListener('beforeunload', warn)
+  }, [joined])
+  const isFirst = useRef(true)
+  useEffect(() => {
+    // As after a page was loaded: who reads by ear begins at its heading.
+    if (!isFirst.current) document.querySelector<HTMLElement>('main h1')?.focus()
+    isFirst.current = false
+  }, [selected])
   useSignalEffect(() => {
     const waiting = joined.roster.contacts.value.filter((one) => one.relation === 'asks').length
     const unread = joined.roster.contacts.value.reduce(

@@ -69,7 +69,7 @@ function PeerHead({
         ←
       </a>
       <div class="names">
-        <h1>
+        <h1 tabIndex={-1}>
           <PresenceDot presence={presence} /> {name}
         </h1>
         <p>
