@@ -80,6 +80,7 @@ export class PeerPaths {
     const isOursUnderWay =
       this.#isDialing || (talk?.session.isInitiator === true && talk.offered === undefined)
     if (isOursUnderWay && !yieldsTo(this.#context.node.publicKey, peerKey)) return stream.reset()
+    this.#talk = undefined // its end is no failure
     talk?.session.end('another attempt takes its place')
     this.#begin(stream, undefined)
   }
