@@ -17,6 +17,7 @@ import {
 } from '../../core/index.ts'
 import type { CallOptions } from '../shared/api.ts'
 import { systemClock, unixNow } from '../shared/clock.ts'
+import { isLoopback } from '../shared/paths/websocket-address.ts'
 import { type PilotNodeOptions, SharedPilotNode } from '../shared/pilot-node.ts'
 import { relayTransport } from '../shared/relay-transport.ts'
 import { type OpenWebSocket, rendezvousUrls } from '../shared/web-socket.ts'
@@ -28,7 +29,7 @@ import type { WebRtcChoice } from './rtc/backend.ts'
 import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
 import { type WebRtcOptions, webRtcProcess } from './web-rtc.ts'
-import { nodeWebSockets } from './web-socket.ts'
+import { type NodeWebSocketOptions, nodeWebSockets } from './web-socket.ts'
 
 type MachineSettings = Pick<
   NodeMachineOptions,
@@ -127,7 +128,9 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
         ...parts,
         clock: systemClock,
         ...(rtc === undefined ? {} : { createPeerConnection: () => rtc.create() }),
-        ...(webSocket === false ? {} : { openWebSocket: webSockets(options) }),
+        ...(webSocket === false
+          ? {}
+          : { openWebSocket: webSockets(options, { isDirect: isLoopback }) }),
         ...(door === undefined ? {} : { door }),
         parts: [rtc, door].filter((part) => part !== undefined),
         ...(trustPath === undefined
@@ -199,8 +202,11 @@ async function udpParts(
   }
 }
 
-function webSockets({ rendezvousCa: ca }: CreateNodeOptions): OpenWebSocket {
-  return nodeWebSockets(ca === undefined ? {} : { ca })
+function webSockets(
+  { rendezvousCa: ca }: CreateNodeOptions,
+  more: NodeWebSocketOptions = {},
+): OpenWebSocket {
+  return nodeWebSockets({ ...more, ...(ca === undefined ? {} : { ca }) })
 }
 
 async function pathListener(

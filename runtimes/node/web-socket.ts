@@ -4,7 +4,6 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type ClientOptions, WebSocket } from 'ws'
 import { COMPAT_MESSAGE_MAX } from '../../core/index.ts'
-import { isLoopback } from '../shared/paths/websocket-address.ts'
 import type { OpenWebSocket, WebSocketLike } from '../shared/web-socket.ts'
 import { connectThrough, type Environment, type ProxyTarget, proxyFor } from './proxy.ts'
 
@@ -17,11 +16,14 @@ export interface NodeWebSocketOptions {
   readonly env?: Environment
   /** PEM of certificate authorities to trust instead of the usual ones. */
   readonly ca?: string
+  /** True for hosts (as `URL.hostname`) that no proxy is asked for. Default: none but what `NO_PROXY` names. */
+  readonly isDirect?: (hostname: string) => boolean
 }
 
 export function nodeWebSockets({
   env = process.env,
   ca,
+  isDirect = () => false,
 }: NodeWebSocketOptions = {}): OpenWebSocket {
   return (text, protocol) => {
     const url = new URL(text)
@@ -40,7 +42,7 @@ export function nodeWebSockets({
         _options: ClientRequestArgs,
         created: (error: Error | null, socket?: Socket) => void,
       ) => {
-        open(target, isLoopback(url.hostname) ? undefined : proxyFor(target, env), ca).then(
+        open(target, isDirect(url.hostname) ? undefined : proxyFor(target, env), ca).then(
           (tcp) => {
             socket.tcp = tcp
             created(null, tcp)
