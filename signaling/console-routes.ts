@@ -45,7 +45,6 @@ export function addConsoleRoutes(app: Hono, files: ConsoleFiles | undefined): vo
       HASHED.test(name) ? 'public, max-age=31536000, immutable' : 'no-cache',
     )
     context.header('Content-Security-Policy', POLICY)
-    context.header('Cross-Origin-Opener-Policy', 'same-origin')
     context.header('Cross-Origin-Resource-Policy', 'same-origin')
     if (matches(context.req.header('if-none-match'), file.etag)) return context.body(null, 304)
     const type = TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream'

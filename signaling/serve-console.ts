@@ -28,5 +28,14 @@ function readOne(directory: string, name: string): ConsoleFile {
     name === 'index.html' ? Buffer.from(markAsOwn(read.toString('utf8'))) : read,
   )
   const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`
-  return { bytes, gzip: new Uint8Array(gzipSync(bytes)), etag }
+  let packed: Uint8Array<ArrayBuffer> | undefined
+  return {
+    bytes,
+    etag,
+    // Most servers are asked for a status page at most.
+    get gzip() {
+      packed ??= new Uint8Array(gzipSync(bytes))
+      return packed
+    },
+  }
 }

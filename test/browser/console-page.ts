@@ -52,6 +52,26 @@ export async function serveFolder(folder: string, under: string): Promise<PageSe
   }
 }
 
+/** Runs in the page: controls that say nothing to who does not see them, and ids that are there twice. */
+const AUDIT = `(() => {
+  const all = (selector) => [...document.querySelectorAll(selector)]
+  const nameOf = (one) =>
+    one.getAttribute('aria-label') ||
+    all('[id="' + one.getAttribute('aria-labelledby') + '"]').map((label) => label.textContent).join('') ||
+    [...(one.labels ?? [])].map((label) => label.textContent).join('') ||
+    one.textContent.trim() || one.querySelector('img')?.alt || ''
+  const hidden = (one) => one.closest('[aria-hidden=true]') !== null
+  const nameless = all('button, a, input, textarea, progress, dialog, nav, section, [role=img], [role=log], [role=tabpanel]')
+    .filter((one) => !hidden(one) && nameOf(one) === '')
+  const ids = all('[id]').map((one) => one.id)
+  const pictures = all('img:not([alt])')
+  const references = all('[aria-describedby], [aria-controls], [for]').flatMap((one) =>
+    ['aria-describedby', 'for'].flatMap((name) => (one.getAttribute(name) ?? '').split(' ')))
+    .filter((id) => id !== '' && !ids.includes(id))
+  return [...nameless, ...pictures].map((one) => one.outerHTML.slice(0, 120))
+    .concat(ids.filter((id, at) => ids.indexOf(id) !== at), references)
+})()`
+
 export interface Look {
   readonly width?: number
   readonly colorScheme?: 'light' | 'dark'
@@ -169,6 +189,10 @@ export class ConsolePage {
     mkdirSync(SCREENSHOTS, { recursive: true })
     const { page } = this
     const before = page.viewportSize() ?? { width: 1280, height: 800 }
+    expect(await page.evaluate(AUDIT), `${name}: nameless controls, ids twice`).toEqual([])
+    await page.setViewportSize({ width: 360, height: 740 })
+    await page.waitForTimeout(50)
+    expect(await this.overflow(), `${name} is wider than 360`).toBeLessThanOrEqual(0)
     for (const [device, width, height] of [
       ['desktop', 1280, 800],
       ['phone', 390, 844],

@@ -1,6 +1,7 @@
 /** The console in a real browser: pairing, talking, files, streams, coming back, and what it says when it cannot. */
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -271,7 +272,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await a.page.locator('blockquote', { hasText: 'once more' }).waitFor()
     await a.page.getByRole('button', { name: 'Reject end-b' }).click()
     await b.page.locator('.notice', { hasText: 'declined' }).waitFor()
-    expect(await a.page.locator('.request').count()).toBe(0)
+    await a.page.locator('.request').waitFor({ state: 'detached' })
   }, 60_000)
 
   it('talks with a daemon as pilotctl does', async () => {
@@ -380,6 +381,24 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await a.page.locator('.events', { hasText: 'connected to the rendezvous again' }).waitFor()
     await second.close()
   }, 60_000)
+
+  const outward = Object.values(networkInterfaces())
+    .flat()
+    .find((one) => one?.family === 'IPv4' && !one.internal)?.address
+  it.skipIf(outward === undefined)(
+    'says why it cannot keep keys where it came without https',
+    async () => {
+      const plain = await createRendezvous({
+        registryAddress: '127.0.0.1:0',
+        beaconAddress: '127.0.0.1:0',
+        httpAddress: `${outward}:0`,
+      })
+      const a = await visit(`${plain.httpUrl}/console/`)
+      await a.page.getByRole('alert').getByText('only over https or on localhost').waitFor()
+      expect(await a.page.getByRole('button').count()).toBe(0)
+      await plain.close()
+    },
+  )
 
   it('works from any static host under any path, by a rendezvous that is named', async () => {
     const host = await serveFolder(CONSOLE_FOLDER, '/some/path/')

@@ -56,6 +56,15 @@ export function joinProblem(error: unknown, rendezvous: string): Problem {
   }
 }
 
+/** What the browser would refuse without a word: a page that came by https opens no plain WebSocket. */
+export function mixedContentProblem(page: string, rendezvous: string): Problem | undefined {
+  if (!page.startsWith('https:') || !/^(ws|http):/i.test(rendezvous)) return undefined
+  return {
+    field: 'rendezvous',
+    text: 'A page that came over https reaches a rendezvous over wss:// only. Put the rendezvous behind a certificate, or open the console that it serves itself.',
+  }
+}
+
 /** About anything else. */
 export function wordsOf(error: unknown): string {
   switch (codeOf(error)) {

@@ -3,7 +3,7 @@ import { type Signal, signal } from '@preact/signals'
 import { createNode, type PilotNode } from '../../../runtimes/browser/index.ts'
 import type { Database } from './database.ts'
 import { Joined } from './joined.ts'
-import { joinProblem, type Problem } from './plain-words.ts'
+import { joinProblem, mixedContentProblem, type Problem } from './plain-words.ts'
 import { type Settings, saveSettings } from './settings.ts'
 
 declare const __WORKER_FILE__: string
@@ -47,6 +47,11 @@ export class Session {
   ): Promise<void> {
     if (this.state.value.name !== 'out') return
     this.#save(settings)
+    const mixed = mixedContentProblem(location.href, settings.rendezvous)
+    if (mixed !== undefined) {
+      this.state.value = { name: 'out', problem: mixed }
+      return
+    }
     const attempt = new AbortController()
     this.#attempt = attempt
     this.state.value = { name: 'joining' }

@@ -8,7 +8,11 @@ import {
   textOfPayload,
   withMessage,
 } from '../../../signaling/console/model/chat-message.ts'
-import { joinProblem, wordsOf } from '../../../signaling/console/model/plain-words.ts'
+import {
+  joinProblem,
+  mixedContentProblem,
+  wordsOf,
+} from '../../../signaling/console/model/plain-words.ts'
 import { Progress } from '../../../signaling/console/model/progress.ts'
 import { DEFAULT_SETTINGS, parseSettings } from '../../../signaling/console/model/settings.ts'
 
@@ -92,6 +96,12 @@ describe('errors', () => {
     expect(joinProblem(new PilotError('ERR_INVALID_ARGUMENT', 'x'), 'nonsense').text).toContain(
       '“nonsense” is not the address',
     )
+  })
+  it('name what a browser refuses without a word', () => {
+    expect(mixedContentProblem('https://a/', 'ws://b')?.text).toContain('wss://')
+    expect(mixedContentProblem('https://a/', 'HTTP://b')).toBeDefined()
+    expect(mixedContentProblem('https://a/', 'wss://b')).toBeUndefined()
+    expect(mixedContentProblem('http://127.0.0.1/', 'ws://b')).toBeUndefined()
   })
   it('without words of ours are told as they are', () => {
     expect(wordsOf(new PilotError('ERR_LIMIT', 'too many connections are open'))).toBe(
