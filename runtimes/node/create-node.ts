@@ -28,7 +28,7 @@ import { registryConnector } from './registry-socket.ts'
 import type { WebRtcChoice } from './rtc/backend.ts'
 import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
-import { type WebRtcOptions, webRtcProcess } from './web-rtc.ts'
+import { hasWebRtc, type WebRtcOptions, webRtcProcess } from './web-rtc.ts'
 import { type NodeWebSocketOptions, nodeWebSockets } from './web-socket.ts'
 
 type MachineSettings = Pick<
@@ -109,12 +109,14 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
     (typeof options.identity === 'string' ? `${dirname(options.identity)}/trust.json` : undefined)
   const trustStore = trustPath === undefined ? new TrustStore() : await loadTrust(trustPath)
   const { webRtc = 'off' } = options
-  const rtc = webRtcProcess(typeof webRtc === 'boolean' ? (webRtc ? 'auto' : 'off') : webRtc)
-  const { webSocket = rtc !== undefined || transport === 'compat' } = options
+  const rtcChoice = typeof webRtc === 'boolean' ? (webRtc ? 'auto' : 'off') : webRtc
+  const hasRtc = hasWebRtc(rtcChoice)
+  const { webSocket = hasRtc || transport === 'compat' } = options
   const door = await pathListener(webSocket)
   try {
     const udp = transport === 'compat' ? undefined : await udpParts(options, transport === 'auto')
     const { machine, ...parts } = udp ?? compatParts(options, identity)
+    const rtc = webRtcProcess(rtcChoice, udp?.machine.beacon)
     return await SharedPilotNode.start(
       {
         machine: {

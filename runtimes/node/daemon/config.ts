@@ -121,7 +121,10 @@ function createCommand(): Command {
       'direct paths to browsers: native (node-datachannel), werift, auto (what is installed), off',
       'auto',
     )
-    .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
+    .option(
+      '--ice-servers <urls>',
+      'STUN and TURN for it, comma between: stun:host:port (default: the beacon; none)',
+    )
     .option(
       '--ws-listen <ip:port>',
       'take WebSockets of trusted peers, browsers above all (default: none)',
@@ -293,7 +296,10 @@ function configOf(command: Command, home: string): DaemonConfig {
     beacon: beacon === undefined ? defaultBeacon(registry) : beacon === '' ? false : beacon,
     transport,
     rendezvousUrl,
-    webRtc: { backend: webRtcChoice(text('webrtc')), iceServers: iceServers(text('iceServers')) },
+    webRtc: {
+      backend: webRtcChoice(text('webrtc')),
+      ...(text('iceServers') === '' ? {} : { iceServers: iceServers(text('iceServers')) }),
+    },
     webSocket: webSocketOptions(text),
     listen: text('listen'),
     socket: text('socket'),
@@ -371,6 +377,7 @@ function webRtcChoice(text: string): WebRtcChoice {
 
 /** `turn:user:password@host:port` is what libraries want in three parts. */
 function iceServers(text: string): IceServer[] {
+  if (text === 'none') return []
   return listOf(text).map((url) => {
     const match = /^(stuns?|turns?):(?:([^\s/:@]+):([^\s/@]+)@)?([^\s/@]+)$/.exec(url)
     const [, scheme = '', username, credential, rest] = match ?? []

@@ -8,6 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { loadBackend, type WebRtcBackend } from '../../../runtimes/node/rtc/backend.ts'
 import { PipeLane } from '../../../runtimes/node/rtc/pipe-lane.ts'
 import { RtcProcess } from '../../../runtimes/node/rtc/rtc-process.ts'
+import { stunOf } from '../../../runtimes/node/web-rtc.ts'
 import type {
   DataChannel,
   PeerConnection,
@@ -204,6 +205,13 @@ describe('the pipe to it', () => {
     ours.write(Uint8Array.from(bytes))
     await once(theirs, 'close')
   })
+})
+
+it('STUN is asked of the beacon, unless that is on this machine', () => {
+  expect(stunOf({ address: '192.0.2.1', port: 9001 })).toEqual([{ urls: 'stun:192.0.2.1:9001' }])
+  expect(stunOf({ address: '2001:db8::1', port: 1 })).toEqual([{ urls: 'stun:[2001:db8::1]:1' }])
+  expect(stunOf({ address: '127.0.0.1', port: 9001 })).toEqual([])
+  expect(stunOf(undefined)).toEqual([])
 })
 
 it('werift is spared names that browsers hide behind', async () => {

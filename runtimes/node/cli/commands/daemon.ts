@@ -32,7 +32,10 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
       '--webrtc <name>',
       'direct paths to browsers: native, werift, auto or off (default: auto)',
     )
-    .option('--ice-servers <urls>', 'STUN and TURN for it, comma between: stun:host:port')
+    .option(
+      '--ice-servers <urls>',
+      'STUN and TURN for it, comma between: stun:host:port (default: the beacon; none)',
+    )
     .option('--ws-listen <ip:port>', 'take WebSockets of trusted peers, browsers above all')
     .option('--ws-url <urls>', 'public URLs of it, comma between')
     .option('--ws-tls-cert <file>', 'PEM certificate for it')

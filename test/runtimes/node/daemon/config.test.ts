@@ -65,7 +65,8 @@ describe('flags of the daemon', () => {
   })
 
   it('chooses what makes WebRTC paths, and takes STUN and TURN for them', () => {
-    expect(config().webRtc).toEqual({ backend: 'auto', iceServers: [] })
+    expect(config().webRtc).toEqual({ backend: 'auto' })
+    expect(config('-ice-servers=none').webRtc).toEqual({ backend: 'auto', iceServers: [] })
     expect(config('-webrtc=werift', '-ice-servers=stun:h:3478,turn:u:p@h:1').webRtc).toEqual({
       backend: 'werift',
       iceServers: [{ urls: 'stun:h:3478' }, { urls: 'turn:h:1', username: 'u', credential: 'p' }],
