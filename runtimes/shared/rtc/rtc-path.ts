@@ -25,6 +25,8 @@ const LOW_BYTES: number = 256 << 10
 /** Candidates that are kept until the description has come. */
 const CANDIDATES_MAX = 64
 const OPEN_TIMEOUT_MS = 20_000
+/** So long an answer may take to arrive before checks do. */
+const ANSWER_AHEAD_MS = 250
 /** Often over by itself; after that ICE is asked again, as it is at once when it failed. */
 const DISCONNECTED_MS = 2500
 /** Within which ICE has to find another way; then the connection is given up, and a new one tried. */
@@ -108,14 +110,17 @@ export class RtcPath implements PathOutlet {
     if ((body.type === 'offer') === this.#options.isInitiator)
       return this.end(`the peer sent an ${body.type} out of turn`)
     await connection.setRemoteDescription({ type: body.type, sdp: body.sdp })
-    const unheard = this.#unheard ?? []
-    this.#unheard = undefined
-    for (const candidate of unheard) await this.#hear(candidate)
+    // Firefox that is asked before it has the answer may agree to every way and choose none (seen with 153).
+    const isLater = body.type === 'offer' && body.sdp.includes('o=mozilla')
+    if (!isLater) await this.#hearAll()
     if (body.type !== 'offer' || this.#isOver) return
     const answer = descriptionOf(await connection.createAnswer())
     this.#unsaid ??= []
     await connection.setLocalDescription(answer)
     this.#describe(answer)
+    if (!isLater) return
+    await new Promise((resolve) => setTimeout(resolve, ANSWER_AHEAD_MS))
+    await this.#hearAll()
   }
 
   end(reason: string): void {
@@ -199,6 +204,12 @@ export class RtcPath implements PathOutlet {
     say({ kind: 'description', ...description })
     for (const candidate of this.#unsaid ?? []) say({ kind: 'candidate', candidate })
     this.#unsaid = undefined
+  }
+
+  async #hearAll(): Promise<void> {
+    const unheard = this.#unheard ?? []
+    this.#unheard = undefined
+    for (const candidate of unheard) await this.#hear(candidate)
   }
 
   async #hear(candidate: IceCandidate | null): Promise<void> {
