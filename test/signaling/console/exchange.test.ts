@@ -71,7 +71,8 @@ beforeAll(async () => {
   }
   ;[tab, peer] = await Promise.all([createNode(place), createNode(place)])
   // Visibility follows the registration.
-  await expect.poll(async () => (await tab.registry.lookup(peer.nodeId)).public).toBe(true)
+  while ((await tab.registry.lookup(peer.nodeId)).public !== true)
+    await new Promise((resolve) => setTimeout(resolve, 10))
   chat = new Chat(tab, storage(), onlyTab, 'me ')
   files = new ReceivedFiles(storage(), onlyTab, 'me ')
   transfers = new TransferList()
