@@ -1,5 +1,5 @@
 /** `createNode` for a page: the node of its origin, run in a worker by one of the origin's tabs. */
-import { type Signer, toBase64 } from '../../core/index.ts'
+import { PilotError, type Signer, toBase64 } from '../../core/index.ts'
 import type { CallOptions, PilotNode } from '../shared/api.ts'
 import { rendezvousUrls } from '../shared/web-socket.ts'
 import { startPageEngine } from './engine-handle.ts'
@@ -56,11 +56,16 @@ export interface PageNode extends PilotNode {
  * asks for others is refused, one that leaves an option out takes what it is. `close` lets go of it in this tab.
  *
  * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_RELAY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_OPTIONS_DIFFER`,
- * `ERR_WORKER_UNAVAILABLE`, `ERR_ENGINE_LOST` when the tab that runs the node does not get ready,
+ * `ERR_WORKER_UNAVAILABLE`, `ERR_CONTEXT_INSECURE`, `ERR_ENGINE_LOST` when the tab that runs the node does not get ready,
  * `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`, `ERR_STORE_IO`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
  */
 export async function createNode(options: CreateNodeOptions): Promise<PageNode> {
   rendezvousUrls(options.rendezvous) // refuses what is none, whoever leads
+  if (globalThis.crypto?.subtle === undefined || navigator.locks === undefined)
+    throw new PilotError(
+      'ERR_CONTEXT_INSECURE',
+      `browsers give keys and locks to pages on https and localhost only, and this one is on ${location.origin}`,
+    )
   const { identity, storageName, registrationTimeoutMs = REGISTRATION_TIMEOUT_MS } = options
   void navigator.storage?.persist?.()
   const settings = plainSettings({

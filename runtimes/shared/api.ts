@@ -61,6 +61,10 @@ export interface PilotNode extends AsyncDisposable {
   /** Leaves the registry; heartbeats stop until the next start. */
   deregister(): Promise<RegistryReply>
 
+  /**
+   * This, and every other getter, tells what is so now. Where the node runs in another thread or tab (pages), it is
+   * what that told last: all that an awaited call changed, and at most 250 ms old while somebody keeps looking.
+   */
   info(): NodeInfo
   connections(): readonly ConnectionInfo[]
   peers(): readonly PeerInfo[]

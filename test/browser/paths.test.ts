@@ -8,6 +8,7 @@ import { type Gate, openGate } from './gate.ts'
 import {
   type ChromiumSite,
   call,
+  type Echoed,
   type Joined,
   openPage,
   startChromiumSite,
@@ -57,6 +58,21 @@ describe.skipIf(!existsSync(CHROMIUM))('paths of a page', () => {
     console.log(`direct ${took} ms after the first message`)
     // The page only has the connection: frames go from worker to worker.
     expect(await call(a, 'tab.channelsOnPage()')).toBe(0)
+    await Promise.all([a.context().close(), b.context().close()])
+  }, 60_000)
+
+  it('pass through the page where the browser does not let workers have data channels', async () => {
+    const [a, b] = await Promise.all([
+      openTab(site.browser, site.pages.url),
+      openTab(site.browser, site.pages.url),
+    ])
+    await call(a, 'tab.keepChannels()')
+    await trustEachOther(a, b, ['keeper', 'giver'])
+    await until(async () => (await transportOf(a)) === 'webrtc', 15_000)
+    expect(await call(a, 'tab.channelsOnPage()')).toBe(1)
+    const echoed = await call<Echoed>(a, `tab.echo('giver', ${4 << 20})`)
+    expect(echoed).toMatchObject({ received: 4 << 20, isEqual: true })
+    console.log(`4 MiB there and back, through the page: ${echoed.ms.toFixed(0)} ms`)
     await Promise.all([a.context().close(), b.context().close()])
   }, 60_000)
 

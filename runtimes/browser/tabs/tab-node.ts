@@ -316,12 +316,14 @@ export class TabNode extends RemoteNode {
   }
 
   override detach(reason: PilotError): void {
+    const wasAttached = this.isAttached
     super.detach(reason)
-    if (this.#isJoining) return
+    if (this.#isJoining || this.#isLeaving) return
     this.#lane = undefined
-    if (this.isLeader) return
-    this.#engineId = ''
-    this.#join()
+    if (!this.isLeader) {
+      this.#engineId = ''
+      this.#join()
+    } else if (wasAttached && this.#engine !== undefined) this.#replaceEngine()
   }
 
   #tick(): void {
@@ -342,7 +344,7 @@ export class TabNode extends RemoteNode {
     if (!this.isAttached) this.#join()
   }
 
-  /** The worker does not answer any more. */
+  /** The worker is gone, or does not answer any more. */
   #replaceEngine(): void {
     this.#engine?.kill()
     this.#engine = undefined

@@ -51,6 +51,8 @@ const CLOSE_TIMEOUT_MS = 2000
 /** Beyond what the host takes to drain, until it is given up. */
 const CLOSE_GRACE_MS = 3000
 const WATCH_MS = 1000
+/** Calls that wait for the next host; more are refused. */
+const WAITING_MAX = 1024
 
 export interface RemoteNodeOptions {
   /** True: another host will take over when this one goes, and calls wait for it. Default false. */
@@ -89,6 +91,7 @@ export class RemoteNode implements PilotNode {
   #ready: PromiseWithResolvers<void> = Promise.withResolvers<void>()
   /** Why nothing works any more. */
   #failure: PilotError | undefined
+  #waiting = 0
   readonly #over: PromiseWithResolvers<void> = Promise.withResolvers<void>()
 
   constructor(options: RemoteNodeOptions = {}) {
@@ -354,6 +357,8 @@ export class RemoteNode implements PilotNode {
   }
 
   async #nextHost(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#waiting >= WAITING_MAX)
+      throw new PilotError('ERR_LIMIT', `more than ${WAITING_MAX} calls wait for an engine`)
     const wait = defer<void>({
       signal,
       timeoutMs: ATTACH_TIMEOUT_MS,
@@ -361,7 +366,12 @@ export class RemoteNode implements PilotNode {
         new PilotError('ERR_ENGINE_LOST', `no engine took over within ${ATTACH_TIMEOUT_MS} ms`),
     })
     this.#ready.promise.then(wait.resolve, wait.reject)
-    await wait.promise
+    this.#waiting++
+    try {
+      await wait.promise
+    } finally {
+      this.#waiting--
+    }
   }
 
   #receive(data: unknown): void {

@@ -124,7 +124,7 @@ export class RemoteStream implements PilotConnection {
 
   // The host's word
 
-  /** False when the host sent more than there is room for: its last word on a connection may do so. */
+  /** Never more than there is room for, but with the last word on a connection. */
   handleData(data: Uint8Array): void {
     if (data.length === 0 || this.#hasEnd || this.#ending.isClosed) return
     this.#inbound.push(data)

@@ -101,6 +101,17 @@ const tab = {
     for (const connection of open) connection.close()
     return open.length
   },
+  /** As in a browser that does not let workers have channels. */
+  keepChannels() {
+    const postMessage: (message: unknown, transfer: Transferable[]) => void =
+      MessagePort.prototype.postMessage
+    MessagePort.prototype.postMessage = function (message: unknown, transfer?: unknown) {
+      const moved: unknown[] = Array.isArray(transfer) ? transfer : []
+      if (moved.some((one) => one instanceof RTCDataChannel))
+        throw new DOMException('not here', 'DataCloneError')
+      postMessage.call(this, message, moved as Transferable[])
+    }
+  },
   /** Channels whose events come here, not to the worker. */
   channelsOnPage: () => channels.filter(({ onmessage }) => onmessage !== null).length,
   events: (type: NodeEvent['type']) => events.filter((event) => event.type === type),
