@@ -458,6 +458,7 @@ export class SharedPilotNode implements PilotNode {
       identity: machine.identity,
       now: () => this.#clock.now(),
       unixNow: machine.unixNow,
+      isRelayOnly: machine.relayOnly === true,
       schedule: () => this.#driver.schedule(),
       createConnection: createPeerConnection,
       openWebSocket: dialer,

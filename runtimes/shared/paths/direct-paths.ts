@@ -13,7 +13,7 @@ import { challengeDialer } from './websocket-auth.ts'
 import { closeSocket } from './websocket-path.ts'
 
 /** How often it is seen to what is due. */
-const TICK_MS = 1000
+const TICK_MS = 500
 /** WebSockets at our door that have not said who is behind them; more are told to come back. */
 const STRANGERS_MAX = 64
 /** A peer not used for so long is not dialed again. */
@@ -59,15 +59,18 @@ export class DirectPaths {
   }
 
   #handleEvent(event: NodeEvent): void {
-    const isRelayed = event.type === 'path-changed' && event.path === 'relay'
-    if (isRelayed || event.type === 'trust-established') this.#connect(event.nodeId)
+    if (event.type === 'path-changed' || event.type === 'trust-established')
+      this.#connect(event.nodeId)
     else if (event.type === 'trust-revoked')
       this.#drop(event.nodeId, 'the peer is no longer trusted')
   }
 
   #connect(peerId: number): void {
-    const { node } = this.#context
-    if (node.trust.isTrusted(peerId)) void this.#of(peerId).connect()
+    const { isRelayOnly, machine, node } = this.#context
+    const paths = machine.peers.get(peerId)?.paths
+    if (paths?.kind !== 'relay' || !node.trust.isTrusted(peerId)) return
+    // Where UDP may still find its way it is given a moment; the tick sees to the rest.
+    if (isRelayOnly || paths.isRelayOnly) void this.#of(peerId).connect()
   }
 
   #tick(): void {
@@ -78,8 +81,8 @@ export class DirectPaths {
       const isWanted = peer.streams.size > 0 || now() - peer.lastUseAt < WANTED_MS
       // Nothing is better than an endpoint of the network.
       const isOnNetwork = kind === 'direct' && endpoint !== undefined && !isMadePath(endpoint)
-      if (isWanted && !isOnNetwork && kind !== 'none')
-        this.#of(peer.id).handleTick(kind === 'relay')
+      if (isOnNetwork) this.#peers.get(peer.id)?.handleNetworkPath()
+      else if (isWanted && kind !== 'none') this.#of(peer.id).handleTick(kind === 'relay')
     }
     for (const peerId of [...this.#peers.keys()])
       if (!machine.peers.has(peerId)) this.#drop(peerId, 'the peer is idle')

@@ -23,6 +23,8 @@ export interface PathContext {
   readonly identity: Signer
   readonly now: () => number
   readonly unixNow: () => number
+  /** This node has no endpoint of the network: nothing but the paths made here can be better than the relay. */
+  readonly isRelayOnly: boolean
   /** The machine was changed: let the driver drain. */
   readonly schedule: () => void
   /** `undefined`: no WebRTC here. */

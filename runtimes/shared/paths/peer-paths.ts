@@ -12,6 +12,10 @@ import { WebSocketPaths } from './websocket-paths.ts'
 const RETRY_MS = 1000
 const RETRY_MAX_MS = 300_000
 const DIAL_MS = 10_000
+/** A peer that UDP may reach is relayed so long before other paths are talked about. */
+const UDP_CHANCE_MS = 500
+/** How long a path is kept beside an endpoint of the network that works. */
+const STANDBY_MS = 10_000
 /** Who accepts a session and hears nothing lets it go. */
 const SILENT_MS = 20_000
 
@@ -34,6 +38,8 @@ export class PeerPaths {
   #talk: Talk | undefined
   #failures = 0
   #nextTryAt = 0
+  #relayedSince: number | undefined
+  #onNetworkSince: number | undefined
   #rtcReason = ''
 
   constructor(context: PathContext, peerId: number) {
@@ -68,7 +74,10 @@ export class PeerPaths {
       else this.#begin(stream, toHex(crypto.random(16)))
     } catch (error) {
       if (!(error instanceof PilotError)) throw error
-      if (this.#talk === undefined) this.#failed(error.message)
+      if (this.#talk !== undefined) return
+      this.#failed(error.message)
+      // It makes no paths, like every node of the reference; when that changes it will dial us.
+      if (error.code === 'ERR_CONNECTION_REFUSED') this.#nextTryAt = now() + RETRY_MAX_MS
     } finally {
       this.#isDialing = false
     }
@@ -87,9 +96,23 @@ export class PeerPaths {
 
   /** What may be due by now. `isRelayed`: there is nothing better than the relay. */
   handleTick(isRelayed: boolean): void {
+    const now = this.#context.now()
+    this.#onNetworkSince = undefined
+    this.#relayedSince = isRelayed ? (this.#relayedSince ?? now) : undefined
     if (isRelayed) this.#endSilent()
-    if (isRelayed && !this.isOpen && !this.#websocket.isDialing) void this.connect()
+    const isDue = this.#relayedSince !== undefined && now - this.#relayedSince >= UDP_CHANCE_MS
+    if (isDue && !this.isOpen && !this.#websocket.isDialing) void this.connect()
     this.#websocket.dialIfDue()
+  }
+
+  /** An endpoint of the network is in use, which nothing of ours is preferred to: after a while we let go. */
+  handleNetworkPath(): void {
+    const now = this.#context.now()
+    this.#relayedSince = undefined
+    this.#onNetworkSince ??= now
+    if (now - this.#onNetworkSince < STANDBY_MS) return
+    this.#talk?.session.end('')
+    this.#websocket.rest()
   }
 
   /** What says that it is open, while the relay has to do its work, is tried anew. */
@@ -155,11 +178,12 @@ export class PeerPaths {
   }
 
   #handlePaths(talk: Talk, { webrtc, websocket }: SignalBody & { readonly kind: 'paths' }): void {
-    const { createConnection, door } = this.#context
-    // Where both listen one dials: who began the talk.
+    const { createConnection, door, machine, node } = this.#context
+    const peerKey = machine.peers.get(this.peerId)?.identityKey
     const hasDoor = (door?.urls.length ?? 0) > 0
-    if (websocket.length > 0 && (!hasDoor || talk.session.isInitiator))
-      this.#websocket.handleUrls(websocket)
+    // Where both listen the one of the smaller key dials first.
+    const isPatient = hasDoor && peerKey !== undefined && yieldsTo(node.publicKey, peerKey)
+    if (websocket.length > 0) this.#websocket.handleUrls(websocket, isPatient)
     if (webrtc && createConnection !== undefined) return this.#makeRtc(talk)
     this.#rtcReason = createConnection === undefined ? '' : 'the peer makes no such paths'
     const { rtc } = talk

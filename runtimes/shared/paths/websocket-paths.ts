@@ -9,6 +9,8 @@ import { WebSocketPath } from './websocket-path.ts'
 /** First wait after a round that failed; doubles to the last. */
 const RETRY_MS = 1000
 const RETRY_MAX_MS = 60_000
+/** Where both listen one is given so much time to dial before the other does. */
+const PATIENCE_MS = 3000
 /** A path that lived so long makes up for all failures before it. */
 const STABLE_MS = 10_000
 
@@ -23,6 +25,7 @@ export class WebSocketPaths {
   #openedAt = 0
   #failures = 0
   #nextDialAt = 0
+  #patienceMs = 0
   #isClosed = false
 
   constructor(context: PathContext, peerId: number) {
@@ -38,12 +41,13 @@ export class WebSocketPaths {
     return this.#dial !== undefined
   }
 
-  /** Where the peer takes WebSockets, by its own word: dialed at once, old ones are forgotten. */
-  handleUrls(urls: readonly string[]): void {
+  /** Where the peer takes WebSockets, by its own word: dialed at once, or when it has had time to dial us; old ones are forgotten. */
+  handleUrls(urls: readonly string[], isPatient: boolean): void {
+    this.#patienceMs = isPatient ? PATIENCE_MS : 0
     this.#urls = dialableUrls(urls, (globalThis as { readonly origin?: string }).origin)
     if (urls.length > 0 && this.#urls.length === 0)
       this.reason = 'a page from https may not open the ws:// URLs of the peer'
-    this.#nextDialAt = 0
+    this.#nextDialAt = this.#context.now() + this.#patienceMs
     this.dialIfDue()
   }
 
@@ -74,6 +78,15 @@ export class WebSocketPaths {
       this.#current.path.end('nothing came through it any more')
   }
 
+  /** Not wanted for now: closed, and dialed no more until the peer tells its URLs again. */
+  rest(): void {
+    this.#urls = []
+    this.#dial?.cancel()
+    this.#dial = undefined
+    this.#current?.path.end('a better path is in use')
+    this.reason = ''
+  }
+
   /** The network changed: what failed is tried again at once. */
   retrySoon(): void {
     this.#failures = 0
@@ -82,7 +95,6 @@ export class WebSocketPaths {
 
   /** The peer dialed us and has proven who it is; what it had before is replaced. */
   adopt(socket: WebSocketLike): void {
-    this.#current?.path.end('replaced', 1000)
     this.#use(socket, 'door')
   }
 
@@ -94,6 +106,9 @@ export class WebSocketPaths {
   }
 
   #use(socket: WebSocketLike, role: 'door' | 'dialer'): void {
+    this.#dial?.cancel()
+    this.#dial = undefined
+    this.#current?.path.end('replaced', 1000)
     this.#openedAt = this.#context.now()
     this.reason = ''
     const path: WebSocketPath = new WebSocketPath({
@@ -123,7 +138,8 @@ export class WebSocketPaths {
   #failed(reason: string): void {
     const wait = Math.min(RETRY_MS * 2 ** this.#failures, RETRY_MAX_MS)
     this.#failures = Math.min(this.#failures + 1, 16)
-    this.#nextDialAt = this.#context.now() + wait * (1 + Math.random() / 4)
+    const waitMs = wait * (1 + Math.random() / 4) + this.#patienceMs
+    this.#nextDialAt = this.#context.now() + waitMs
     this.reason = reason
   }
 }

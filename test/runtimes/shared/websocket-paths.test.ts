@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { Identity, utf8 } from '../../../core/index.ts'
 import { compatChallenge, encodeCompatMessage } from '../../../core/rendezvous/compat-message.ts'
+import { createNode } from '../../../runtimes/node/create-node.ts'
 import { nodeCrypto } from '../../../runtimes/node/crypto.ts'
 import { PathListener } from '../../../runtimes/node/path-listener.ts'
 import { nodeWebSockets } from '../../../runtimes/node/web-socket.ts'
@@ -14,11 +15,12 @@ import {
 } from '../../../runtimes/shared/paths/websocket-address.ts'
 import { pathChallenge } from '../../../runtimes/shared/paths/websocket-auth.ts'
 import type { SharedPilotNode } from '../../../runtimes/shared/pilot-node.ts'
-import type { Rendezvous } from '../../../signaling/index.ts'
+import { createRendezvous, type Rendezvous } from '../../../signaling/index.ts'
 import {
   closeAll,
   connectionMaker,
   echo,
+  open,
   relayedNode,
   rendezvous,
   roundTrip,
@@ -90,6 +92,56 @@ describe('WebSocket paths', () => {
     expect(transportOf(a)).toBe('relay')
     await trusted(b, a)
     await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 3000)
+  }, 30_000)
+
+  it('are one, where both sides listen', async () => {
+    const server = await rendezvous()
+    const made: WebSocket[] = []
+    const counted: typeof openWebSocket = (url, protocol) => {
+      const socket = openWebSocket(url, protocol)
+      made.push(socket as unknown as WebSocket)
+      return socket
+    }
+    const { node: a } = await listening(server, 'a', { openWebSocket: counted })
+    const { node: b } = await listening(server, 'b', { openWebSocket: counted })
+    echo(b)
+    await trusted(a, b)
+    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 3000)
+    await new Promise((resolve) => setTimeout(resolve, 4000))
+    expect(made.filter(({ readyState }) => readyState === WebSocket.OPEN)).toHaveLength(1)
+    await roundTrip(a, b.nodeId, 100_000)
+    for (const socket of made) socket.terminate()
+    await until(() => transportOf(a) !== 'websocket', 1000)
+    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 8000)
+    expect(made.filter(({ readyState }) => readyState === WebSocket.OPEN)).toHaveLength(1)
+  }, 30_000)
+
+  it('are dialed by a node without UDP that was made by createNode, and taken by one with it', async () => {
+    const server = await createRendezvous({
+      registryAddress: '127.0.0.1:0',
+      beaconAddress: '127.0.0.1:0',
+      httpAddress: '127.0.0.1:0',
+    })
+    open.push(server)
+    const b = await createNode({
+      registry: `127.0.0.1:${server.registryEndpoint.port}`,
+      beacon: `127.0.0.1:${server.beaconEndpoint.port}`,
+      listen: '127.0.0.1:0',
+      isPublic: true,
+      webSocket: { listen: '127.0.0.1:0' },
+    })
+    open.push(b)
+    const a = await createNode({
+      transport: 'compat',
+      rendezvousUrl: `ws://127.0.0.1:${server.httpEndpoint?.port}`,
+      isPublic: true,
+    })
+    open.push(a)
+    expect(b.webSocketUrls).toEqual([expect.stringMatching(/^ws:\/\/127\.0\.0\.1:\d+\/v1\/path$/)])
+    echo(b)
+    await trusted(a, b)
+    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 3000)
+    await roundTrip(a, b.nodeId, 1_000_000)
   }, 30_000)
 
   it('that are cut in the middle of a transfer lose no byte, and come back', async () => {
