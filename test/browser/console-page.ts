@@ -1,7 +1,9 @@
 /** The console as a person uses it: by its labels and buttons, in Chromium. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { expect } from 'vitest'
@@ -85,6 +87,7 @@ export class ConsolePage {
   readonly errors: string[] = []
 
   readonly colorScheme: 'light' | 'dark'
+  readonly #folders: string[] = []
 
   private constructor(
     page: Page,
@@ -167,9 +170,12 @@ export class ConsolePage {
     return this.page.locator('.message', { hasText: text })
   }
 
-  async sendFile(name: string, buffer: Buffer): Promise<void> {
-    const file = { name, mimeType: 'application/octet-stream', buffer }
-    await this.page.locator('#file-picker').setInputFiles(file)
+  /** From a file: handing the bytes to the browser takes longer than sending them. */
+  async sendFile(name: string, bytes: Buffer): Promise<void> {
+    const folder = mkdtempSync(join(tmpdir(), 'pilot-console-'))
+    this.#folders.push(folder)
+    writeFileSync(join(folder, name), bytes)
+    await this.page.locator('#file-picker').setInputFiles(join(folder, name))
   }
 
   /** The bytes that the button of a received file gives to the user. */
@@ -215,7 +221,8 @@ export class ConsolePage {
     ) as Promise<number>
   }
 
-  close(): Promise<void> {
-    return this.context.close()
+  async close(): Promise<void> {
+    await this.context.close()
+    for (const folder of this.#folders) rmSync(folder, { recursive: true, force: true })
   }
 }

@@ -19,6 +19,7 @@ import type { TransferEntry, TransferList } from './transfer-list.ts'
 
 const READ_BYTES = 1 << 20
 const TICK_MS = 250
+const LAST_WORD_MS = 10_000
 /** Time for the answer to a FILE frame, which comes after all of it. */
 const FRAME_ACK_MS = 120_000
 
@@ -32,6 +33,9 @@ export class OutgoingFile {
   readonly #entry: TransferEntry
   readonly #stop = new AbortController()
   #sender: FileSender | undefined
+  #wake: (() => void) | undefined
+  #pumping: Promise<void> = Promise.resolve()
+  #isPumpWanted = false
   #client: ExchangeClient | undefined
 
   /** Starts at once. */
@@ -50,9 +54,8 @@ export class OutgoingFile {
   #cancel(): void {
     this.#stop.abort()
     this.#sender?.abort('the sender cancelled')
-    // What the sender says last gets its chance to leave.
-    setTimeout(() => this.#client?.reset(), 500)
     this.#entry.enter('cancelled', { note: 'You cancelled it.' })
+    this.#wake?.()
   }
 
   async #run(): Promise<void> {
@@ -64,8 +67,17 @@ export class OutgoingFile {
     } catch (error) {
       if (!(error instanceof Cancelled)) this.#entry.enter('failed', { note: wordsOf(error) })
     } finally {
-      this.#client?.close()
+      await this.#letGo()
     }
+  }
+
+  /** What is said last gets its time to leave; a peer that does not read is not waited for. */
+  async #letGo(): Promise<void> {
+    const client = this.#client
+    const timer = setTimeout(() => client?.reset(), LAST_WORD_MS)
+    await this.#pumping
+    clearTimeout(timer)
+    client?.close()
   }
 
   async #hash(): Promise<Uint8Array> {
@@ -97,18 +109,17 @@ export class OutgoingFile {
     } finally {
       clearInterval(timer)
       this.#sender = undefined
+      // An abort of ours is still with the machine.
+      void this.#pump(sender, client)
     }
   }
-
-  #wake: (() => void) | undefined
-  #isPumping = false
 
   /** Frames of the peer, until the transfer is over. */
   async #receive(sender: FileSender, client: ExchangeClient): Promise<void> {
     try {
       while (this.#sender === sender) {
         sender.handleFrame(await client.nextFrame(), performance.now())
-        await this.#pump(sender, client)
+        void this.#pump(sender, client)
       }
     } catch {
       sender.handleEnd()
@@ -116,11 +127,18 @@ export class OutgoingFile {
     this.#wake?.()
   }
 
-  /** Writes what the machine has, and reads what it wants, until it waits for the peer. */
-  async #pump(sender: FileSender, client: ExchangeClient): Promise<void> {
+  /** Once more after the run that is under way; settles after that. */
+  #pump(sender: FileSender, client: ExchangeClient): Promise<void> {
     this.#wake?.()
-    if (this.#isPumping) return
-    this.#isPumping = true
+    if (this.#isPumpWanted) return this.#pumping
+    this.#isPumpWanted = true
+    this.#pumping = this.#pumping.then(() => this.#pumpOnce(sender, client))
+    return this.#pumping
+  }
+
+  /** Writes what the machine has, and reads what it wants, until it waits for the peer. */
+  async #pumpOnce(sender: FileSender, client: ExchangeClient): Promise<void> {
+    this.#isPumpWanted = false
     try {
       for (;;) {
         const frame = sender.pollTransmit()
@@ -133,7 +151,6 @@ export class OutgoingFile {
     } catch (error) {
       if (!(error instanceof Cancelled)) sender.abort(wordsOf(error))
     } finally {
-      this.#isPumping = false
       this.#wake?.()
     }
   }
@@ -176,7 +193,10 @@ export class OutgoingFile {
       )
     const client = await this.#dial()
     this.#entry.enter('moving')
-    const timer = setTimeout(() => client.reset(), FRAME_ACK_MS)
+    const reset = (): void => client.reset()
+    const timer = setTimeout(reset, FRAME_ACK_MS)
+    // In the middle of a frame there is no other way to say so.
+    this.#stop.signal.addEventListener('abort', reset)
     try {
       const data = await this.#read(0, this.#file.size)
       const frame = encodeFileFrame(this.#name, data)
