@@ -40,6 +40,8 @@ export function joinProblem(error: unknown, rendezvous: string): Problem {
         field: 'rendezvous',
         text: 'Another tab of this browser runs this node at another rendezvous. Join that one, or leave there first.',
       }
+    case 'ERR_CONTEXT_INSECURE':
+      return { text: 'Browsers let a page keep keys only over https or on localhost.' }
     case 'ERR_WORKER_UNAVAILABLE':
       return { text: 'The part of this page that runs the node did not load. Load the page again.' }
     case 'ERR_IDENTITY_INVALID':
@@ -83,6 +85,8 @@ export function wordsOf(error: unknown): string {
       return 'The peer showed another key than the one known for it. Nothing was sent. It may be somebody else.'
     case 'ERR_DIAL_SELF':
       return 'That is this node itself.'
+    case 'ERR_NOT_PENDING':
+      return 'The request is no longer there: it was answered already, or taken back.'
     case 'ERR_NOT_TRUSTED':
       return 'This needs mutual trust first.'
     case 'ERR_CONNECTION_RESET':

@@ -6,6 +6,7 @@ import { displayLine, formatBytes, formatMs, formatTime } from '../model/format.
 import type { Joined } from '../model/joined.ts'
 import { TrafficChart } from './chart.tsx'
 import { EventList } from './events.tsx'
+import { StreamList } from './streams.tsx'
 
 export interface ConnectionViewProps {
   readonly joined: Joined
@@ -44,6 +45,10 @@ export function ConnectionView({ joined, contact }: ConnectionViewProps): JSX.El
           label="Bytes per second and round trip of this tunnel in the last two minutes"
           hasRtt
         />
+      </section>
+      <section aria-labelledby="streams-title">
+        <h2 id="streams-title">Open streams</h2>
+        <StreamList joined={joined} nodeId={nodeId} />
       </section>
       <section aria-labelledby="peer-events-title">
         <h2 id="peer-events-title">What happened</h2>
