@@ -8,6 +8,8 @@ addEventListener('hashchange', () => {
 
 export function go(to: string): void {
   location.hash = to
+  // The event comes later, and keys may be pressed meanwhile.
+  hash.value = location.hash
 }
 
 /** Takes a fragment away that was acted upon, without a step in the history. */
