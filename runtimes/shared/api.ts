@@ -92,8 +92,8 @@ export type NodeEvent =
   | { readonly type: 'peer-key-mismatch'; readonly nodeId: number }
   | { readonly type: 'path-changed'; readonly nodeId: number; readonly path: PathKind }
   /**
-   * Pages: another tab of this origin runs the node from now on, or this one does. Streams and calls under way
-   * ended with `ERR_ENGINE_LOST`; listeners and subscriptions go on.
+   * Pages: another tab of this origin runs the node from now on, or this one does, or the one that does was lost
+   * and found again. Streams and calls under way ended with `ERR_ENGINE_LOST`; listeners and subscriptions go on.
    */
   | { readonly type: 'leader-changed'; readonly isLeader: boolean }
   /** Pages: a port could not be bound after all, e.g. because another tab was faster; its iterators throw. */

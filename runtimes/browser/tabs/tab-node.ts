@@ -61,6 +61,8 @@ export class TabNode extends RemoteNode {
   #otherTabs = 0
   #probedAt: number = performance.now()
   #unanswered = 0
+  /** Counts what ends an attempt to lead: one that was overtaken must not go on. */
+  #term = 0
   #failures = 0
   /** Why it could not be joined, though there is an engine. */
   #lastError: unknown
@@ -132,6 +134,7 @@ export class TabNode extends RemoteNode {
   sleep(): void {
     if (!this.isLeader || this.#otherTabs === 0) return
     const engine = this.#engine
+    this.#term++
     this.#engine = undefined
     this.#engineId = ''
     engine?.kill()
@@ -165,6 +168,7 @@ export class TabNode extends RemoteNode {
 
   async #leave({ timeoutMs = CLOSE_TIMEOUT_MS }: { readonly timeoutMs?: number }): Promise<void> {
     this.#isLeaving = true
+    this.#term++
     this.#life.abort()
     clearInterval(this.#timer)
     const engine = this.#engine
@@ -184,7 +188,7 @@ export class TabNode extends RemoteNode {
   get #profile(): Profile {
     if (!this.#hasJoined) return {}
     const { hostname, isPublic } = this
-    return hostname === '' ? { isPublic } : { hostname, isPublic }
+    return { hostname, isPublic }
   }
 
   async #lead(): Promise<void> {
@@ -192,6 +196,7 @@ export class TabNode extends RemoteNode {
     this.detach(new PilotError('ERR_ENGINE_LOST', 'the tab that ran the node is gone'))
     const { storageName, identity, recoveryPassphrase, startEngine } = this.#options
     const id = crypto.randomUUID()
+    const term = ++this.#term
     this.#otherTabs = 0
     let engine: EngineHandle | undefined
     try {
@@ -207,7 +212,7 @@ export class TabNode extends RemoteNode {
         },
         signal: this.#life.signal,
       })
-      if (!this.isLeader || this.#isLeaving) return engine.kill()
+      if (this.#term !== term || this.#isLeaving) return engine.kill()
       this.#engine = engine
       this.#engineId = id
       this.#unanswered = 0
@@ -215,7 +220,8 @@ export class TabNode extends RemoteNode {
       this.#failures = 0
     } catch (error) {
       engine?.kill()
-      if (this.#engine === engine) this.#engine = undefined
+      if (this.#term !== term) return
+      this.#engine = undefined
       if (!this.#hasJoined) this.#joined?.reject(error)
       else this.#leadAgain()
     }
@@ -224,14 +230,16 @@ export class TabNode extends RemoteNode {
   /** Whoever leads goes on trying: another tab would not fare better. */
   #leadAgain(): void {
     const wait = Math.min(RESTART_MS * 2 ** this.#failures++, RESTART_MAX_MS)
+    const term = this.#term
     const timer = setTimeout(() => {
-      if (this.isLeader && this.#engine === undefined) void this.#lead()
+      if (this.#term === term) void this.#lead()
     }, wait)
     this.#life.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
   }
 
   /** Another tab took over, because nothing was heard of this one. */
   #deposed(): void {
+    this.#term++
     this.#engine?.kill()
     this.#engine = undefined
     this.#engineId = ''
