@@ -3,7 +3,7 @@
  * stranger's until it has proven whose it is, and a peer's frames after that. No cookie, no page, no control.
  */
 import { X509Certificate } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerOptions } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { isIP, isIPv6, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
@@ -31,6 +31,7 @@ const CONNECTIONS_MAX = 512
 const UPGRADE_BURST = 50
 const UPGRADES_PER_SECOND = 10
 const HEADERS_MS = 10_000
+const CHECK_MS = 2000
 const HEADER_BYTES_MAX = 8192
 const CLOSE_MS = 500
 
@@ -104,9 +105,12 @@ export class PathListener implements PathDoor, NodePart {
   static async listen(options: ListenOptions): Promise<PathListener> {
     checkWebSocketOptions(options)
     const { address, port } = parseListen(options.listen)
-    const settings = { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_MS }
-    const server = makeServer(options.tls, settings)
-    server.requestTimeout = HEADERS_MS
+    const server = makeServer(options.tls, {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: HEADERS_MS,
+      requestTimeout: HEADERS_MS,
+      connectionsCheckingInterval: CHECK_MS,
+    })
     server.maxConnections = CONNECTIONS_MAX
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -214,10 +218,7 @@ function publicUrl(text: string): URL {
   return parsed
 }
 
-function makeServer(
-  tls: WebSocketPathOptions['tls'],
-  settings: { readonly maxHeaderSize: number; readonly headersTimeout: number },
-): Server {
+function makeServer(tls: WebSocketPathOptions['tls'], settings: ServerOptions): Server {
   if (tls === undefined) return createServer(settings)
   try {
     return createTlsServer({ ...settings, ...tls, ALPNProtocols: ['http/1.1'] })

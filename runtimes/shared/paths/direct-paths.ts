@@ -3,18 +3,21 @@
  * peers only: what is said about paths holds our addresses. The relay carries everything until a path has proven
  * itself, and again when it dies; that is path selection's business, not this folder's.
  */
-import { COMPAT_CLOSE, PORT } from '../../../core/index.ts'
+import { PORT } from '../../../core/index.ts'
+import { TokenBuckets } from '../../../core/rate-limit.ts'
 import type { NodeEvent, PilotConnection } from '../api.ts'
 import { isMadePath } from '../path-socket.ts'
 import type { WebSocketLike } from '../web-socket.ts'
 import type { PathContext } from './path-context.ts'
 import { PeerPaths } from './peer-paths.ts'
-import { challengeDialer } from './websocket-auth.ts'
-import { closeSocket } from './websocket-path.ts'
+import { challengeDialer, type TurnAway } from './websocket-auth.ts'
 
+/** Talks that one peer may begin: each makes a WebRTC connection. */
+const TALK_BURST = 10
+const TALKS_PER_SECOND = 0.5
 /** How often it is seen to what is due. */
 const TICK_MS = 500
-/** WebSockets at our door that have not said who is behind them; more are told to come back. */
+/** WebSockets at our door that have not said who is behind them; the oldest makes room, since saying it takes no time. */
 const STRANGERS_MAX = 64
 /** A peer not used for so long is not dialed again. */
 const WANTED_MS = 300_000
@@ -22,7 +25,8 @@ const WANTED_MS = 300_000
 export class DirectPaths {
   readonly #context: PathContext
   readonly #peers = new Map<number, PeerPaths>()
-  readonly #strangers = new Set<(reason: string) => void>()
+  readonly #talks = new TokenBuckets<number>({ burst: TALK_BURST, perSecond: TALKS_PER_SECOND })
+  readonly #strangers = new Set<TurnAway>()
   readonly #stopListening: () => void
   readonly #timer: ReturnType<typeof setInterval>
 
@@ -54,7 +58,7 @@ export class DirectPaths {
   close(): void {
     clearInterval(this.#timer)
     this.#stopListening()
-    for (const refuse of [...this.#strangers]) refuse('the node is closing')
+    for (const turnAway of [...this.#strangers]) turnAway()
     for (const peerId of [...this.#peers.keys()]) this.#drop(peerId, 'the node is closing')
   }
 
@@ -91,28 +95,26 @@ export class DirectPaths {
   #accept(stream: PilotConnection): void {
     const peerId = stream.remote.address.node
     const key = this.#keyOf(peerId)
-    if (key === undefined) return stream.reset()
+    if (key === undefined || !this.#talks.take(peerId, this.#context.now())) return stream.reset()
     this.#of(peerId).accept(stream, key)
   }
 
   #admit(socket: WebSocketLike): void {
     const { crypto, node, unixNow } = this.#context
-    if (this.#strangers.size >= STRANGERS_MAX) {
-      const { code, reason } = COMPAT_CLOSE.tryLater
-      return closeSocket(socket, code, reason)
-    }
-    const refuse = challengeDialer({
+    const [oldest] = this.#strangers
+    if (this.#strangers.size >= STRANGERS_MAX) oldest?.()
+    const turnAway = challengeDialer({
       socket,
       crypto,
       nodeId: node.nodeId,
       unixNow,
       keyOf: (peerId) => this.#keyOf(peerId),
       ondone: (outcome) => {
-        this.#strangers.delete(refuse)
+        this.#strangers.delete(turnAway)
         if ('peerId' in outcome) this.#of(outcome.peerId).adopt(socket)
       },
     })
-    this.#strangers.add(refuse)
+    this.#strangers.add(turnAway)
   }
 
   /** Of a peer that is trusted and met. */

@@ -42,8 +42,13 @@ export interface DoorOptions {
   readonly ondone: (outcome: { readonly peerId: number } | { readonly reason: string }) => void
 }
 
-/** The door's side. The function it returns gives the attempt up. */
-export function challengeDialer(options: DoorOptions): (reason: string) => void {
+type CloseWords = { readonly code: number; readonly reason: string }
+
+/** Gives the attempt up, and tells who dialed to come back. */
+export type TurnAway = () => void
+
+/** The door's side. */
+export function challengeDialer(options: DoorOptions): TurnAway {
   const { socket, crypto, nodeId, unixNow, keyOf, ondone } = options
   const nonce = toHex(crypto.random(32))
   const ts = unixNow()
@@ -54,10 +59,11 @@ export function challengeDialer(options: DoorOptions): (reason: string) => void 
     clearTimeout(timer)
     ondone(outcome)
   }
-  const refuse = (reason: string): void => {
-    if (!isDone) closeSocket(socket, COMPAT_CLOSE.authFailed.code, COMPAT_CLOSE.authFailed.reason)
+  const close = (reason: string, { code, reason: text }: CloseWords): void => {
+    if (!isDone) closeSocket(socket, code, text)
     done({ reason })
   }
+  const refuse = (reason: string): void => close(reason, COMPAT_CLOSE.authFailed)
   const timer = setTimeout(() => refuse('it took too long'), AUTH_MS)
   socket.onerror = () => {} // `close` follows
   socket.onclose = () => done({ reason: 'it was closed' })
@@ -72,7 +78,7 @@ export function challengeDialer(options: DoorOptions): (reason: string) => void 
     done({ peerId: reply.nodeId })
   }
   socket.send(encodeCompatMessage({ type: 'auth_challenge', nonce, ts }))
-  return refuse
+  return () => close('turned away', COMPAT_CLOSE.tryLater)
 }
 
 export interface DialerOptions {

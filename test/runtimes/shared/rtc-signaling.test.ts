@@ -150,6 +150,28 @@ describe('signaling in which a middle', () => {
     }, 30_000)
 })
 
+it('a peer that begins talk after talk is refused after the tenth', async () => {
+  const server = await rendezvous()
+  const a = await relayedNode(server, 'a', { createPeerConnection })
+  const b = await relayedNode(server, 'b')
+  await trusted(a, b)
+  const target = { address: { network: 0, node: a.nodeId }, port: 446 }
+  const ends = await Promise.all(
+    Array.from({ length: 14 }, async () => {
+      const stream = await b.dial(target)
+      return Promise.race([
+        stream.closed.then(
+          () => 'closed',
+          ({ code }: { code: string }) => code,
+        ),
+        new Promise<string>((resolve) => setTimeout(() => resolve('open'), 1000)),
+      ])
+    }),
+  )
+  expect(ends.filter((end) => end === 'ERR_CONNECTION_RESET').length).toBeGreaterThanOrEqual(3)
+  expect(ends.filter((end) => end !== 'ERR_CONNECTION_RESET').length).toBeGreaterThanOrEqual(5)
+}, 30_000)
+
 /** Signs for a certificate that is not its own: what it says of itself was true of somebody else. */
 function lying(connection: PeerConnection): PeerConnection {
   const foreign = `${'AB:'.repeat(31)}AB`
