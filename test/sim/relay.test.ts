@@ -141,6 +141,19 @@ describe.each<[Kind, Kind]>([
   })
 })
 
+it('a peer that restarted is reached long before its old keys would be given up', () => {
+  const { world, rendezvous, a, b } = story(['relayed', 'udp'], { latencyMs: 20 })
+  open(world, a, b).echo(1000, 5000)
+  leave.get(b)!()
+  const { identity, trustStore } = b
+  const endpoint = { address: '203.0.113.30', port: 4000 }
+  const again = host('udp', { world, rendezvous, endpoint, name: 'b', identity, trustStore })
+  const isReady = (): boolean => again.machine.isRegistered
+  world.check(() => expect(world.runUntilTrue(isReady, world.now + 20_000)).toBe(true))
+  // A SYN in vain, new keys (for which the registry is asked for ours), and the SYN again after a second.
+  expect(open(world, a, again).echo(1000, 10_000)).toBeLessThan(2000)
+})
+
 it('a peer that was direct and now has no UDP is relayed to', () => {
   const { world, rendezvous, a, b } = story(['udp', 'udp'], { latencyMs: 20 })
   open(world, a, b).echo(1000, 5000)
