@@ -26,6 +26,10 @@ export function NodeView({ session, joined, ownRendezvous }: NodeViewProps): JSX
     joined.roster.refresh()
   }, [joined, selected])
   useEffect(() => {
+    // Agreed to once: the same link, opened again, asks back.
+    if (invitedTo === undefined) session.pairingConfirmed = undefined
+  }, [session, invitedTo])
+  useEffect(() => {
     const warn = (event: Event): void => {
       if (joined.transfers.isBusy) event.preventDefault()
     }
