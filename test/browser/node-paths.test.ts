@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
@@ -13,6 +14,7 @@ import { webRtcProcess } from '../../runtimes/node/web-rtc.ts'
 import type { PeerInfo } from '../../runtimes/shared/api.ts'
 import type { PilotNodeOptions, SharedPilotNode } from '../../runtimes/shared/pilot-node.ts'
 import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
+import { selfSignedCertificate } from '../../signaling/serve-certificate.ts'
 import { closeAll, echo, relayedNode } from '../runtimes/shared/relayed-nodes.ts'
 import { CHROMIUM, launch, openTab, type PageServer, servePage } from './chromium.ts'
 
@@ -83,8 +85,9 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
     hostname: string,
     listen: string,
     options: Partial<PilotNodeOptions> = {},
+    tls?: { readonly cert: string; readonly key: string },
   ): Promise<{ node: SharedPilotNode; door: PathListener; cut: () => void }> {
-    const door = await PathListener.listen({ listen })
+    const door = await PathListener.listen({ listen, ...(tls === undefined ? {} : { tls }) })
     const sockets: WebSocket[] = []
     const watched = {
       urls: door.urls,
@@ -110,8 +113,9 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
   async function tab(
     hostname: string,
     which: Browser = browser,
+    address: string = pages.url,
   ): Promise<{ page: Page; nodeId: number }> {
-    const page = await openTab(which, pages.url)
+    const page = await openTab(which, address)
     atEnd.push(() => page.context().close())
     const { nodeId } = await call<Joined>(page, `tab.join('${url}', '${hostname}')`)
     return { page, nodeId }
@@ -197,6 +201,27 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
     await until(async () => (await why()).startsWith('WebSocket: ws://127.0.0.1:'), 5000)
   }, 60_000)
 
+  it('meet by WebSocket, in the clear on this machine and by TLS, though the page is from https', async () => {
+    const tls = selfSignedCertificate(Date.now())
+    const secure = await serveSecurely(pages.url, tls)
+    atEnd.push(() => secure.close())
+    const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
+    const trusting = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: [...args, '--ignore-certificate-errors'],
+    })
+    atEnd.push(() => trusting.close())
+    // Every address of this machine is told; but for 127.0.0.1 none may be opened from there.
+    const { node: plain } = await startWithDoor('from-https', ':0')
+    const { node: encrypted } = await startWithDoor('from-https-tls', ':0', {}, tls)
+    expect(plain.webSocketUrls.some((one) => one.startsWith('ws://10.77.'))).toBe(true)
+    expect(encrypted.webSocketUrls.every((one) => one.startsWith('wss://'))).toBe(true)
+    for (const node of [plain, encrypted]) {
+      const visitor = await tab(`tab-https-${node.nodeId}`, trusting, secure.url)
+      await meet(node, visitor, 'websocket')
+    }
+  }, 60_000)
+
   it('restart ICE on the connection that they have when it failed', async () => {
     const [a, b] = await Promise.all([tab('tab-ice-a'), tab('tab-ice-b')])
     const pages = [a.page, b.page]
@@ -246,6 +271,26 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
     console.log(`daemon: path ${took} ms after trust`)
   }, 60_000)
 })
+
+/** The pages of another server, under https. */
+async function serveSecurely(
+  from: string,
+  tls: { readonly cert: string; readonly key: string },
+): Promise<PageServer> {
+  const server = createServer(tls, (request, response) => {
+    void fetch(new URL(request.url ?? '/', from)).then(async (page) => {
+      response.setHeader('content-type', page.headers.get('content-type') ?? '')
+      response.end(Buffer.from(await page.arrayBuffer()))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  const close = async (): Promise<void> => {
+    server.closeAllConnections()
+    await new Promise<void>((resolve) => server.close(() => resolve()))
+  }
+  return { url: `https://127.0.0.1:${port}/`, close }
+}
 
 /** Remembers the connections of a page, and lets a test tell them that ICE has failed. */
 const WATCH_CONNECTIONS = `(() => {
