@@ -114,6 +114,8 @@ function peerEntry(peer: PeerInfo): Record<string, unknown> {
     authenticated: peer.authenticated,
     relay: peer.path === 'relay',
     path: peer.path,
+    transport: peer.transport,
+    ...(peer.directReason !== '' && { direct_reason: peer.directReason }),
     ...(peer.rttMs !== undefined && { rtt_ms: Math.round(peer.rttMs * 1000) / 1000 }),
   }
 }

@@ -372,8 +372,9 @@ export class FakeNode implements PilotNode {
       duplicateAcks: 0,
     }))
   }
+  fakePeers: ReturnType<PilotNode['peers']> = []
   peers(): ReturnType<PilotNode['peers']> {
-    return []
+    return this.fakePeers
   }
   closeConnection(id: number): boolean {
     const connection = this.connectionsById.get(id)

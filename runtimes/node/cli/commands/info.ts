@@ -190,7 +190,7 @@ function peerLines(peers: readonly DaemonReply[], search: string): string[] {
       ? ['no peers connected', '  peers appear when you communicate with other nodes']
       : [`no peer matches ${JSON.stringify(search)}`]
   const hasPath = peers.some((peer) => typeof peer.path === 'string')
-  return formatTable(
+  const table = formatTable(
     ['NODE ID', 'ENDPOINT', 'ENCRYPTED', 'AUTH', ...(hasPath ? ['PATH', 'RTT'] : [])],
     peers.map((peer) => [
       `${peer.node_id}`,
@@ -198,10 +198,24 @@ function peerLines(peers: readonly DaemonReply[], search: string): string[] {
       peer.encrypted === true ? 'yes (AES-256-GCM)' : 'no',
       peer.authenticated === true ? 'yes (Ed25519)' : 'no',
       ...(hasPath
-        ? [`${peer.path ?? '-'}`, typeof peer.rtt_ms === 'number' ? `${peer.rtt_ms}ms` : '-']
+        ? [pathText(peer), typeof peer.rtt_ms === 'number' ? `${peer.rtt_ms}ms` : '-']
         : []),
     ]),
   )
+  return [...table, ...reasonLines(peers)]
+}
+
+/** What carries it, where `direct` does not say it: `direct (websocket)`. */
+function pathText({ path, transport }: DaemonReply): string {
+  const isMade = transport === 'websocket' || transport === 'webrtc'
+  return `${path ?? '-'}${isMade ? ` (${transport})` : ''}`
+}
+
+/** Why a peer that is relayed has no direct path, where one was tried. */
+function reasonLines(peers: readonly DaemonReply[]): string[] {
+  return peers
+    .filter((peer) => peer.path === 'relay' && typeof peer.direct_reason === 'string')
+    .map((peer) => `  ${peer.node_id} is relayed: ${peer.direct_reason}`)
 }
 
 /** Streams that are over are remembered for a while; people need not see them. */

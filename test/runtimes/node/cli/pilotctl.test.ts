@@ -224,6 +224,30 @@ describe('with a daemon', () => {
       uptime_seconds: 61,
     })
     expect((await cli.run('peers', '--json')).json).toEqual({ peers: [], total: 0 })
+    const peer = {
+      endpoint: '',
+      encrypted: true,
+      authenticated: true,
+      rttMs: 1.5,
+      bytesSent: 0,
+      bytesReceived: 0,
+      directReason: '',
+    }
+    near.fakePeers = [
+      { ...peer, nodeId: 2, path: 'direct', transport: 'websocket' },
+      { ...peer, nodeId: 3, path: 'direct', transport: 'udp', endpoint: '192.0.2.3:4000' },
+      {
+        ...peer,
+        nodeId: 4,
+        path: 'relay',
+        transport: 'relay',
+        directReason: 'WebRTC: ICE found no path',
+      },
+    ]
+    const { stdout: peers } = await cli.run('peers')
+    expect(peers).toMatch(/^2 .*direct \(websocket\)/m)
+    expect(peers).toMatch(/^3 .*192\.0\.2\.3:4000 .*direct +1\.5ms/m)
+    expect(peers).toContain('4 is relayed: WebRTC: ICE found no path')
     near.fakeConnections = 60
     const connections = await cli.run('connections')
     expect(connections.stdout).toContain('Active connections: 60')
