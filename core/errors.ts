@@ -40,6 +40,7 @@ export const ERROR_CODES = {
   ERR_NODE_CLOSED: 'The node is closed.',
   ERR_ENGINE_LOST:
     'The tab or worker that ran the node is gone; what it carried is lost, and another may take over.',
+  ERR_ENGINE_VERSION: 'The tab or worker that runs the node has another version of this program.',
   ERR_CONTEXT_INSECURE:
     'The page has neither keys nor locks: it is not on https or localhost, or the browser is too old.',
   ERR_WORKER_UNAVAILABLE: 'The worker that runs the node of a page did not load.',

@@ -56,8 +56,9 @@ export interface PageNode extends PilotNode {
  * asks for others is refused, one that leaves an option out takes what it is. `close` lets go of it in this tab.
  *
  * @throws {PilotError} `ERR_REGISTRY_UNAVAILABLE`, `ERR_RELAY_UNAVAILABLE`, `ERR_REGISTRY`, `ERR_OPTIONS_DIFFER`,
- * `ERR_WORKER_UNAVAILABLE`, `ERR_CONTEXT_INSECURE`, `ERR_ENGINE_LOST` when the tab that runs the node does not get ready,
- * `ERR_IDENTITY_INVALID`, `ERR_STORE_CORRUPT`, `ERR_STORE_IO`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
+ * `ERR_WORKER_UNAVAILABLE`, `ERR_CONTEXT_INSECURE`, `ERR_ENGINE_VERSION`, `ERR_LIMIT` beyond 64 tabs,
+ * `ERR_ENGINE_LOST` when the tab that runs the node does not get ready, `ERR_IDENTITY_INVALID`,
+ * `ERR_STORE_CORRUPT`, `ERR_STORE_IO`, `ERR_INVALID_ARGUMENT`, `ERR_ABORTED`.
  */
 export async function createNode(options: CreateNodeOptions): Promise<PageNode> {
   rendezvousUrls(options.rendezvous) // refuses what is none, whoever leads

@@ -63,6 +63,7 @@ describe.skipIf(!existsSync(CHROMIUM))('tabs of one origin', () => {
       // The echo of the other tab's node answers on 4000 only at the daemon.
       const echoed = await call<Echoed>(page, `tab.echo('daemon', ${2 << 20})`)
       expect(echoed).toMatchObject({ received: 2 << 20, isEqual: true })
+      console.log(`2 MiB there and back from a tab: ${echoed.ms.toFixed(0)} ms`)
       expect(await call<number>(page, `tab.ping('daemon')`)).toBeGreaterThan(0)
     }
     expect(await call(second, 'tab.listenError(4001)')).toBe('ERR_PORT_IN_USE')

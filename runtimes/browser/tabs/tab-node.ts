@@ -307,6 +307,8 @@ export class TabNode extends RemoteNode {
       await this.#use(lane)
     } catch (error) {
       this.#lastError = error // asked again at the next tick
+      const code = error instanceof PilotError ? error.code : ''
+      if (code === 'ERR_LIMIT' || code === 'ERR_ENGINE_VERSION') this.#joined?.reject(error)
       lane.close()
       this.#lane = undefined
       this.#engineId = ''

@@ -28,6 +28,8 @@ const DRAIN_POLL_MS = 20
 export interface HostUserOptions {
   readonly node: PilotNode
   readonly lane: Lane
+  /** Why it is not served; said in answer to its first word. */
+  readonly refusal?: PilotError
   /** Bound by all users, for everybody's `ports`. */
   readonly ports: Map<number, HostUser>
   /** The user asks to close; what that means is the host's decision. */
@@ -163,8 +165,10 @@ export class HostUser {
     if (this.#isGreeted) return
     if (version !== REMOTE_VERSION) {
       const text = `the node is run by another version of pilot-ts (${REMOTE_VERSION}, not ${version}): load this page and its other tabs again`
-      return this.release(new PilotError('ERR_ENGINE_LOST', text))
+      return this.release(new PilotError('ERR_ENGINE_VERSION', text))
     }
+    const { refusal } = this.#options
+    if (refusal !== undefined) return this.release(refusal)
     this.#isGreeted = true
     this.#post({ type: 'welcome', version: REMOTE_VERSION, state: this.#take(ALL_PARTS) })
   }

@@ -56,9 +56,11 @@ export class NodeHost {
 
   /** Serves whoever speaks on the lane; returns what ends that, e.g. when the user is known to be gone. */
   serve(lane: Lane): () => void {
+    const refusal = this.#refusal
     const user = new HostUser({
       node: this.#node,
       lane,
+      ...(refusal === undefined ? {} : { refusal }),
       ports: this.#ports,
       onclosecall: (one, timeoutMs) => this.#closeFor(one, timeoutMs ?? CLOSE_TIMEOUT_MS),
       onchange: (by, parts) => {
@@ -71,9 +73,6 @@ export class NodeHost {
       },
     })
     this.#users.add(user)
-    if (this.#isClosed) user.release(new PilotError('ERR_NODE_CLOSED', 'the node is closed'))
-    else if (this.#users.size > USERS_MAX)
-      user.release(new PilotError('ERR_LIMIT', `more than ${USERS_MAX} users of one node`))
     return () => user.release()
   }
 
@@ -82,6 +81,12 @@ export class NodeHost {
     this.#isClosed = true
     this.#unsubscribe()
     for (const user of [...this.#users]) user.release(error)
+  }
+
+  get #refusal(): PilotError | undefined {
+    if (this.#isClosed) return new PilotError('ERR_NODE_CLOSED', 'the node is closed')
+    if (this.#users.size < USERS_MAX) return undefined
+    return new PilotError('ERR_LIMIT', `more than ${USERS_MAX} users of one node`)
   }
 
   async #closeFor(user: HostUser, timeoutMs: number): Promise<void> {

@@ -207,8 +207,20 @@ describe('several users of one node', () => {
     host.serve(portLane(port2 as never))
     const answer = new Promise((resolve) => port1.once('message', resolve))
     port1.postMessage({ type: 'hello', version: 99 })
-    expect(await answer).toMatchObject({ type: 'gone', error: { code: 'ERR_ENGINE_LOST' } })
+    expect(await answer).toMatchObject({ type: 'gone', error: { code: 'ERR_ENGINE_VERSION' } })
     port1.close()
+  })
+
+  it('one user too many is refused, and served when another has gone', async () => {
+    await until(() => host.users === 0)
+    const users = []
+    for (let i = 0; i < 64; i++) users.push(await user())
+    await expect(user()).rejects.toMatchObject({ code: 'ERR_LIMIT' })
+    users[0]!.gone()
+    const next = await user()
+    expect(await next.node.ping('peer')).toBeGreaterThan(0)
+    for (const { gone } of [...users, next]) gone()
+    expect(host.users).toBe(0)
   })
 
   it('a host that never answers is given up by signal', async () => {
