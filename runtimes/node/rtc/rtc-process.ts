@@ -16,10 +16,9 @@ const BACKOFF_MIN_MS = 500
 const BACKOFF_MAX_MS = 60_000
 /** A process that lived so long makes up for those before it. */
 const STABLE_MS = 60_000
+/** How often a process is asked whether it lives. */
 const PING_MS = 5000
-/** Silence after which a process is taken to hang. */
 const HANG_MS = 20_000
-/** Without a connection for so long: the process ends, and its memory is free. */
 const IDLE_MS = 60_000
 const STOP_MS = 1000
 /** How much of the last words of a process is kept. */
@@ -40,6 +39,10 @@ export interface RtcProcessOptions {
   /** Tried in order until one works. At least one. */
   readonly backends: readonly WebRtcBackend[]
   readonly settings: PeerConnectionSettings
+  /** Default 20 000: silence after which the process is taken to hang, and killed. */
+  readonly hangMs?: number
+  /** Default 60 000: without a connection for so long, the process ends, and its memory is free. */
+  readonly idleMs?: number
 }
 
 export class RtcProcess implements NodePart {
@@ -130,7 +133,9 @@ export class RtcProcess implements NodePart {
     )
     lane.oncontrol = (message) => this.#handleControl(running, message)
     clearInterval(this.#timer)
-    this.#timer = setInterval(() => this.#check(running), PING_MS)
+    const { hangMs = HANG_MS, idleMs = IDLE_MS } = this.#options
+    const everyMs = Math.min(PING_MS, hangMs / 4, idleMs / 2)
+    this.#timer = setInterval(() => this.#check(running, hangMs, idleMs), everyMs)
     this.#timer.unref()
   }
 
@@ -140,13 +145,13 @@ export class RtcProcess implements NodePart {
     else if (message.kind === 'unusable') this.#lost(running, message.reason)
   }
 
-  #check(running: Running): void {
+  #check(running: Running, hangMs: number, idleMs: number): void {
     const now = performance.now()
     if (running.connections.size > 0) running.idleSince = now
-    if (now - running.idleSince > IDLE_MS) {
+    if (now - running.idleSince > idleMs) {
       this.#forget(running, 'WebRTC is idle')
       void stop(running)
-    } else if (now - running.heardAt > HANG_MS) this.#lost(running, 'it does not answer')
+    } else if (now - running.heardAt > hangMs) this.#lost(running, 'it does not answer')
     else running.lane.postControl({ kind: 'ping' })
   }
 

@@ -115,6 +115,36 @@ describe('WebRTC in a process of its own', () => {
     await connectPair(a.create(), b.create())
   }, 30_000)
 
+  it('that hangs is killed, and told to be gone', async () => {
+    const rtc = new RtcProcess({ backends: ['native'], settings: {}, hangMs: 1500 })
+    atEnd.push(() => rtc.close())
+    const connection = rtc.create()
+    await until(() => rtc.backend === 'native')
+    const pid = rtc.pid!
+    process.kill(pid, 'SIGSTOP')
+    await until(() => connection.connectionState === 'closed', 8000)
+    expect(connection.closeReason).toContain('does not answer')
+    await until(() => !isRunning(pid), 2000)
+  }, 20_000)
+
+  it('ends when no connection is left for a while, without a word, and starts again when one is wanted', async () => {
+    const rtc = new RtcProcess({ backends: ['native'], settings: {}, idleMs: 500 })
+    atEnd.push(() => rtc.close())
+    const lost: string[] = []
+    rtc.onevent = ({ reason }) => void lost.push(reason)
+    const connection = rtc.create()
+    await until(() => rtc.backend === 'native')
+    const pid = rtc.pid!
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    expect(rtc.pid).toBe(pid)
+    connection.close()
+    await until(() => rtc.pid === undefined, 5000)
+    await until(() => !isRunning(pid), 3000)
+    expect(lost).toEqual([])
+    expect(rtc.create().connectionState).toBe('new')
+    expect(rtc.pid).not.toBe(pid)
+  }, 20_000)
+
   it('that finds no implementation says so', async () => {
     const rtc = new RtcProcess({ backends: ['missing' as WebRtcBackend], settings: {} })
     atEnd.push(() => rtc.close())
