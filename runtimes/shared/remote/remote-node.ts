@@ -4,13 +4,7 @@
  * somebody keeps looking. It outlives its host when another takes over (`attach` again): listeners and
  * subscriptions move, streams and calls under way end with `ERR_ENGINE_LOST`.
  */
-import {
-  type Address,
-  DATAGRAM_PAYLOAD_MAX,
-  PilotError,
-  type SocketAddress,
-  UsageError,
-} from '../../../core/index.ts'
+import { type Address, PilotError, type SocketAddress, UsageError } from '../../../core/index.ts'
 import type {
   CallOptions,
   ConnectionInfo,
@@ -29,11 +23,9 @@ import { Listener } from '../listener.ts'
 import { type Deferred, defer, settle } from '../wait.ts'
 import type { Lane } from './lane.ts'
 import { applyUpdate, isCompleteState, type NodeState, type StateUpdate } from './node-state.ts'
+import { RemoteDatagrams } from './remote-datagrams.ts'
 import { unpackError, unpackPilotError } from './remote-error.ts'
 import {
-  DATAGRAM_BYTES_MAX,
-  DATAGRAMS_MAX,
-  isSocketAddress,
   isStreamHead,
   parseToUser,
   REMOTE_VERSION,
@@ -84,9 +76,7 @@ export class RemoteNode implements PilotNode {
   #lastId = 0
   readonly #listeners = new Map<number, Bound>()
   readonly #subscribers = new Set<(event: NodeEvent) => void>()
-  readonly #datagramSubscribers = new Set<(datagram: PilotDatagram) => void>()
-  #pending = 0
-  #pendingBytes = 0
+  readonly #datagrams = new RemoteDatagrams((message, transfer) => this.#post(message, transfer))
   #attaching: Deferred<void> | undefined
   #ready: PromiseWithResolvers<void> = Promise.withResolvers<void>()
   /** Why nothing works any more. */
@@ -160,8 +150,6 @@ export class RemoteNode implements PilotNode {
     this.#calls.clear()
     for (const stream of [...this.#streams.values()]) stream.lose(reason)
     this.#streams.clear()
-    this.#pending = 0
-    this.#pendingBytes = 0
   }
 
   get isAttached(): boolean {
@@ -215,32 +203,14 @@ export class RemoteNode implements PilotNode {
 
   sendDatagram(to: SocketAddress, data: Uint8Array): void {
     this.#requireOpen()
-    if (!isSocketAddress(to))
-      throw new UsageError('ERR_INVALID_ARGUMENT', 'not the address of a datagram socket')
-    if (to.address.node === this.nodeId)
-      throw new UsageError('ERR_DIAL_SELF', 'a datagram to our own address')
-    if (data.length < 1 || data.length > DATAGRAM_PAYLOAD_MAX)
-      throw new UsageError(
-        'ERR_INVALID_ARGUMENT',
-        `a datagram has 1 to ${DATAGRAM_PAYLOAD_MAX} bytes, got ${data.length}`,
-      )
+    this.#datagrams.check(to, data, this.nodeId)
     if (!this.isAttached)
       throw new PilotError('ERR_ENGINE_LOST', 'no engine runs this node at the moment')
-    if (this.#pending >= DATAGRAMS_MAX || this.#pendingBytes + data.length > DATAGRAM_BYTES_MAX)
-      throw new UsageError('ERR_LIMIT', `more than ${DATAGRAMS_MAX} datagrams wait for the engine`)
-    this.#pending++
-    this.#pendingBytes += data.length
-    const copy = data.slice()
-    this.#post({ type: 'datagram', to: plain(to) as SocketAddress, data: copy }, [copy.buffer])
+    this.#datagrams.send(to, data)
   }
 
   onDatagram(listener: (datagram: PilotDatagram) => void): () => void {
-    this.#datagramSubscribers.add(listener)
-    if (this.#datagramSubscribers.size === 1) this.#subscribe()
-    return () => {
-      if (this.#datagramSubscribers.delete(listener) && this.#datagramSubscribers.size === 0)
-        this.#subscribe()
-    }
+    return this.#datagrams.subscribe(listener)
   }
 
   ping(target: string | Address, options: DialOptions = {}): Promise<number> {
@@ -399,11 +369,9 @@ export class RemoteNode implements PilotNode {
       case 'incoming':
         return this.#incoming(message.listener, message.stream)
       case 'datagram':
-        return this.#deliver(message)
+        return this.#datagrams.deliver(message)
       case 'taken':
-        this.#pending = Math.max(0, this.#pending - message.count)
-        this.#pendingBytes = Math.max(0, this.#pendingBytes - message.bytes)
-        return
+        return this.#datagrams.handleTaken(message.count, message.bytes)
       case 'event':
         return this.emit(message.event)
       case 'state':
@@ -448,7 +416,7 @@ export class RemoteNode implements PilotNode {
       bound.id = this.#nextId++
       this.#post({ type: 'listen', id: bound.id, port })
     }
-    if (this.#datagramSubscribers.size > 0) this.#subscribe()
+    this.#datagrams.begin()
     attaching.resolve()
     this.#ready.resolve()
   }
@@ -485,16 +453,6 @@ export class RemoteNode implements PilotNode {
       listener.fail(error)
       this.emit({ type: 'listen-failed', port, reason: error.message })
     }
-  }
-
-  #deliver({ source, destinationPort, data }: ToUser & { readonly type: 'datagram' }): void {
-    this.#post({ type: 'taken', count: 1, bytes: data.length })
-    for (const subscriber of [...this.#datagramSubscribers])
-      subscriber({ source, destinationPort, data })
-  }
-
-  #subscribe(): void {
-    this.#post({ type: 'subscribe', datagrams: this.#datagramSubscribers.size > 0 })
   }
 
   #watch(): void {
