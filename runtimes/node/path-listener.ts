@@ -144,6 +144,8 @@ export class PathListener implements PathDoor, NodePart {
     socket.on('error', () => {}) // `close` follows
     const status = this.#refusal(request)
     if (status !== undefined) {
+      // Whoever does not hang up is not waited for: no timeout of the server covers it any more.
+      socket.once('finish', () => socket.destroy())
       socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
       return
     }

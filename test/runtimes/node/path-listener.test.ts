@@ -137,6 +137,23 @@ describe('the door for WebSockets of peers', () => {
     expect(all.filter((one) => one.status === 429).length).toBeGreaterThan(10)
   })
 
+  it('does not wait for those whom it refuses', async () => {
+    const { port } = await listen()
+    for (const path of ['/elsewhere', '/v1/path']) {
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+      // Writing to what the other side has destroyed ends in a reset.
+      socket.on('error', () => {})
+      const closed = new Promise((resolve) => socket.on('close', resolve))
+      const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: evil.example\r\n${upgrade}\r\n`)
+      socket.resume()
+      await once(socket, 'end')
+      const writing = setInterval(() => socket.write('x'), 10)
+      await closed
+      clearInterval(writing)
+    }
+  })
+
   it('closes a WebSocket that sends more than a frame, and survives what is no HTTP', async () => {
     const { port, sockets } = await listen()
     const junk = connect(port, '127.0.0.1')
