@@ -41,6 +41,7 @@ export class Chat {
   readonly #tabs: Tabs
   readonly #threads = new Map<number, Thread>()
   readonly #stop = new AbortController()
+  #lastAt = 0
 
   constructor(node: PilotNode, database: Database, tabs: Tabs, prefix: string) {
     this.#node = node
@@ -48,8 +49,10 @@ export class Chat {
     this.#tabs = tabs
     this.#prefix = prefix
     tabs.onchange(({ store, key }) => {
-      const nodeId = key.startsWith(prefix) ? Number(key.slice(prefix.length)) : Number.NaN
-      if (store === 'chat' && Number.isInteger(nodeId)) this.#catchUp(nodeId)
+      if (store !== 'chat' || !key.startsWith(prefix)) return
+      const slash = key.indexOf('/', prefix.length)
+      const nodeId = Number(key.slice(prefix.length, slash))
+      if (slash > 0 && Number.isInteger(nodeId)) this.#catchUp(nodeId, key)
     })
   }
 
@@ -79,7 +82,7 @@ export class Chat {
       type: 'TEXT',
       text,
       bytes,
-      at: Date.now(),
+      at: this.#now(),
       state: 'queued',
       tab: this.#tabs.id,
     }
@@ -107,7 +110,7 @@ export class Chat {
       type,
       text: textOfPayload(payload),
       bytes: payload.length,
-      at: Date.now(),
+      at: this.#now(),
       state: 'received',
     }
     const thread = this.#thread(nodeId)
@@ -121,9 +124,9 @@ export class Chat {
     const thread = this.#thread(nodeId)
     thread.messages.value = []
     thread.unread.value = 0
-    const key = `${this.#prefix}${nodeId}`
-    await this.#database.delete('chat', key).catch(() => {})
-    this.#tabs.changed('chat', key)
+    const prefix = this.#prefixOf(nodeId)
+    await this.#database.clear('chat', prefix).catch(() => {})
+    this.#tabs.changed('chat', prefix)
   }
 
   close(): void {
@@ -212,49 +215,61 @@ export class Chat {
 
   async #load(nodeId: number, thread: Thread): Promise<void> {
     const alive = await this.#tabs.alive().catch(() => new Set<string>())
-    const stored = await this.#stored(nodeId, (tab) => tab !== undefined && alive.has(tab))
+    const stored = await this.#database.all('chat', this.#prefixOf(nodeId)).catch(() => [])
+    const messages = parseMessages(stored, (tab) => tab !== undefined && alive.has(tab))
     // Something may have been typed meanwhile.
-    thread.messages.value = [...stored, ...thread.messages.value].slice(-MESSAGES_MAX)
+    thread.messages.value = [...messages, ...thread.messages.value].slice(-MESSAGES_MAX)
   }
 
-  /** Another tab changed the conversation. */
-  #catchUp(nodeId: number): void {
+  /** Another tab wrote the message of this key; or forgot the conversation, when it is that of none. */
+  #catchUp(nodeId: number, key: string): void {
     const thread = this.#thread(nodeId)
     thread.saved = thread.saved.then(async () => {
-      const known = new Set(thread.messages.value.map(({ id }) => id))
-      const stored = await this.#stored(nodeId, () => true)
-      thread.messages.value = stored
-      const news = stored.filter(({ id, direction }) => direction === 'in' && !known.has(id))
-      thread.unread.value += news.length
-      const latest = news.at(-1)
-      if (latest !== undefined) this.onmessage?.(nodeId, latest)
+      if (key === this.#prefixOf(nodeId)) {
+        thread.messages.value = []
+        return
+      }
+      const stored = await this.#database.get('chat', key).catch(() => undefined)
+      const [message] = parseMessages([stored], () => true)
+      if (message === undefined) return
+      const isNew = !thread.messages.value.some(({ id }) => id === message.id)
+      thread.messages.value = withMessage(thread.messages.value, message)
+      if (!isNew || message.direction === 'out') return
+      thread.unread.value++
+      this.onmessage?.(nodeId, message)
     })
-  }
-
-  async #stored(
-    nodeId: number,
-    isAlive: (tab: string | undefined) => boolean,
-  ): Promise<readonly ChatMessage[]> {
-    const stored = await this.#database.get('chat', `${this.#prefix}${nodeId}`).catch(() => [])
-    return parseMessages(stored, isAlive)
   }
 
   /** Shown at once; settles when it is stored. What is typed here need not wait for that. */
   #put(nodeId: number, thread: Thread, message: ChatMessage): Promise<unknown> {
-    thread.messages.value = withMessage(thread.messages.value, message)
-    const key = `${this.#prefix}${nodeId}`
-    const written = thread.saved.then(() =>
-      this.#database.update('chat', key, (old) =>
-        withMessage(
-          parseMessages(old, () => true),
-          message,
-        ),
-      ),
-    )
-    thread.saved = written.then(
-      () => this.#tabs.changed('chat', key),
-      () => {}, // the caller's affair
-    )
+    const before = thread.messages.value
+    thread.messages.value = withMessage(before, message)
+    const oldest = before[0]
+    const isOver = oldest !== undefined && !thread.messages.value.includes(oldest)
+    const dropped = isOver && oldest.id !== message.id ? oldest : undefined
+    const key = this.#keyOf(nodeId, message)
+    const written = thread.saved.then(() => this.#database.put('chat', key, message))
+    thread.saved = written
+      .then(async () => {
+        this.#tabs.changed('chat', key)
+        if (dropped !== undefined) await this.#database.delete('chat', this.#keyOf(nodeId, dropped))
+      })
+      .catch(() => {}) // the caller's affair
     return written
+  }
+
+  /** Unix ms, and above what it was before: the records stand in this order. */
+  #now(): number {
+    this.#lastAt = Math.max(Date.now(), this.#lastAt + 1)
+    return this.#lastAt
+  }
+
+  #prefixOf(nodeId: number): string {
+    return `${this.#prefix}${nodeId}/`
+  }
+
+  /** One record each, in the order of time. */
+  #keyOf(nodeId: number, { at, id }: ChatMessage): string {
+    return `${this.#prefixOf(nodeId)}${String(at).padStart(14, '0')} ${id}`
   }
 }

@@ -37,29 +37,19 @@ export class Database {
     await this.#run(store, 'readwrite', (objects) => objects.put(value, key))
   }
 
-  /** Reads and writes in one step, which no other tab comes between. Returns what is now there. */
-  async update<T>(store: StoreName, key: string, change: (old: unknown) => T): Promise<T> {
-    let changed: T | undefined
-    await this.#run(store, 'readwrite', (objects) => {
-      const request = objects.get(key)
-      request.onsuccess = () => {
-        changed = change(request.result)
-        objects.put(changed, key)
-      }
-      return request
-    })
-    return changed ?? change(undefined)
-  }
-
   async delete(store: StoreName, key: string): Promise<void> {
     await this.#run(store, 'readwrite', (objects) => objects.delete(key))
   }
 
-  /** Everything whose key begins so. */
+  /** Everything whose key begins so, in the order of the keys. */
   async all(store: StoreName, prefix: string): Promise<unknown[]> {
-    const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`)
-    const found = await this.#run(store, 'readonly', (objects) => objects.getAll(range))
+    const found = await this.#run(store, 'readonly', (objects) => objects.getAll(from(prefix)))
     return Array.isArray(found) ? found : []
+  }
+
+  /** Removes everything whose key begins so. */
+  async clear(store: StoreName, prefix: string): Promise<void> {
+    await this.#run(store, 'readwrite', (objects) => objects.delete(from(prefix)))
   }
 
   async #run(
@@ -76,6 +66,10 @@ export class Database {
     })
     return request.result
   }
+}
+
+function from(prefix: string): IDBKeyRange {
+  return IDBKeyRange.bound(prefix, `${prefix}\uffff`)
 }
 
 function settled<T>(request: IDBRequest<T>): Promise<T> {

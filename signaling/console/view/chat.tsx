@@ -1,5 +1,5 @@
 /** The conversation with a peer. */
-import type { JSX } from 'preact'
+import { Component, type JSX } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { ChatMessage } from '../model/chat-message.ts'
 import { type Contact, nameOf } from '../model/contact.ts'
@@ -94,35 +94,41 @@ const STATE_WORDS = {
   received: '',
 } as const
 
-function MessageRow({
-  message,
-  retry,
-}: {
+interface MessageRowProps {
   readonly message: ChatMessage
   readonly retry: () => void
-}): JSX.Element {
-  const { direction, type, text, bytes, at, state, reason } = message
-  return (
-    <li class={`message ${direction}`} data-state={state}>
-      <span class="unseen">{direction === 'out' ? 'You' : 'They'}: </span>
-      <p class={type === 'BINARY' ? 'text binary' : 'text'} dir="auto">
-        {text}
-      </p>
-      <p class="meta">
-        {type !== 'TEXT' && `${type.toLowerCase()}, ${formatBytes(bytes)} · `}
-        <time dateTime={new Date(at).toISOString()}>{formatTime(at)}</time>
-        {direction === 'out' && <span class="state"> · {STATE_WORDS[state]}</span>}
-      </p>
-      {state === 'failed' && (
-        <p class="problem">
-          {reason}{' '}
-          <button type="button" class="plain" onClick={retry}>
-            Send again
-          </button>
+}
+
+/** Messages are replaced, not changed: a row is drawn again only for another one. */
+class MessageRow extends Component<MessageRowProps> {
+  override shouldComponentUpdate({ message }: MessageRowProps): boolean {
+    return message !== this.props.message
+  }
+
+  override render({ message, retry }: MessageRowProps): JSX.Element {
+    const { direction, type, text, bytes, at, state, reason } = message
+    return (
+      <li class={`message ${direction}`} data-state={state}>
+        <span class="unseen">{direction === 'out' ? 'You' : 'They'}: </span>
+        <p class={type === 'BINARY' ? 'text binary' : 'text'} dir="auto">
+          {text}
         </p>
-      )}
-    </li>
-  )
+        <p class="meta">
+          {type !== 'TEXT' && `${type.toLowerCase()}, ${formatBytes(bytes)} · `}
+          <time dateTime={new Date(at).toISOString()}>{formatTime(at)}</time>
+          {direction === 'out' && <span class="state"> · {STATE_WORDS[state]}</span>}
+        </p>
+        {state === 'failed' && (
+          <p class="problem">
+            {reason}{' '}
+            <button type="button" class="plain" onClick={retry}>
+              Send again
+            </button>
+          </p>
+        )}
+      </li>
+    )
+  }
 }
 
 function Composer({

@@ -10,6 +10,7 @@ import {
   type DataExchangeStore,
 } from '../../../runtimes/shared/services/data-exchange.ts'
 import { Chat } from '../../../signaling/console/model/chat.ts'
+import { MESSAGES_MAX } from '../../../signaling/console/model/chat-message.ts'
 import type { Database } from '../../../signaling/console/model/database.ts'
 import { ExchangeClient } from '../../../signaling/console/model/exchange-client.ts'
 import { OutgoingFile } from '../../../signaling/console/model/outgoing-file.ts'
@@ -20,19 +21,18 @@ import { TransferList } from '../../../signaling/console/model/transfer-list.ts'
 import { createRendezvous, type Rendezvous } from '../../../signaling/index.ts'
 
 /** What one identity keeps. */
-function storage(): Database {
-  const values = new Map<string, unknown>()
+function storage(values: Map<string, unknown> = new Map<string, unknown>()): Database {
+  const from = (prefix: string): string[] =>
+    [...values.keys()].filter((key) => key.startsWith(prefix)).sort()
   const fake = {
     isLasting: true,
     get: async (_store: string, key: string) => values.get(key),
     put: async (_store: string, key: string, value: unknown) => void values.set(key, value),
-    update: async (_store: string, key: string, change: (old: unknown) => unknown) => {
-      const changed = change(values.get(key))
-      values.set(key, changed)
-      return changed
-    },
     delete: async (_store: string, key: string) => void values.delete(key),
-    all: async () => [],
+    all: async (_store: string, prefix: string) => from(prefix).map((key) => values.get(key)),
+    clear: async (_store: string, prefix: string) => {
+      for (const key of from(prefix)) values.delete(key)
+    },
   }
   return fake as unknown as Database
 }
@@ -148,6 +148,22 @@ describe('messages', () => {
     chat.send(peer.nodeId, 'anybody?')
     await until(() => last()?.state === 'failed')
     expect(last()?.reason).toContain('nothing listens')
+  })
+
+  it('are kept one by one, in the order of time, the oldest making room', async () => {
+    const values = new Map<string, unknown>()
+    const kept = new Chat(tab, storage(values), onlyTab, 'room ')
+    for (let i = 0; i < MESSAGES_MAX + 3; i++)
+      await kept.receive(7, 'TEXT', new TextEncoder().encode(`message ${i}`))
+    const again = new Chat(tab, storage(values), onlyTab, 'room ')
+    again.messages(7)
+    await until(() => again.messages(7).length === MESSAGES_MAX)
+    expect([...values.keys()].every((key) => key.startsWith('room 7/'))).toBe(true)
+    expect(kept.messages(7)[0]?.text).toBe('message 3')
+    expect(again.messages(7)).toEqual(kept.messages(7))
+    expect(kept.unread(7)).toBe(MESSAGES_MAX + 3)
+    await kept.clear(7)
+    expect(values.size).toBe(0)
   })
 
   it('are refused when empty, or too large for a message', () => {
