@@ -45,7 +45,7 @@ globalThis.RTCPeerConnection = class extends RTCPeerConnection {
 
 const events: NodeEvent[] = []
 /** What this page received, by port. */
-const received: { bytes: number; hash: string; longestGapMs: number }[] = []
+const received: { bytes: number; hash: string }[] = []
 
 const tab = {
   async join(
@@ -64,27 +64,35 @@ const tab = {
       void connection.readable.pipeTo(connection.writable).catch(() => {})
     }
   },
-  /** Takes whatever comes to a port; the longest time without a byte is noted. */
+  /** Takes whatever comes to a port. */
   serveSink(port: number) {
     current().listen(port).onconnection = async (connection) => {
       const pieces: BlobPart[] = []
       let bytes = 0
-      let longestGapMs = 0
+      let longestMs = 0
       let at = performance.now()
+      const silence = (): number => Math.max(longestMs, performance.now() - at)
+      tab.longestSilence = () => {
+        const ms = silence()
+        longestMs = 0
+        return ms
+      }
       for await (const piece of connection.readable) {
-        const now = performance.now()
-        longestGapMs = Math.max(longestGapMs, now - at)
-        at = now
+        longestMs = silence()
+        at = performance.now()
         bytes += piece.length
         pieces.push(new Uint8Array(piece))
         tab.progress = bytes
       }
+      tab.longestSilence = () => longestMs
       connection.close()
       const all = new Uint8Array(await new Blob(pieces).arrayBuffer())
-      received.push({ bytes, hash: await sha256(all), longestGapMs })
+      received.push({ bytes, hash: await sha256(all) })
     }
   },
   progress: 0,
+  /** Milliseconds without a byte, since this was last asked. */
+  longestSilence: () => 0,
   received: () => received,
   /** Sends bytes to a sink; settles with their hash when the other end has acknowledged all. */
   async send(target: string, bytes: number) {
