@@ -101,6 +101,7 @@ export class Roster {
       (a, b) => nameOf(a).localeCompare(nameOf(b)) || a.nodeId - b.nodeId,
     )
     for (const contact of contacts) this.#logPath(contact)
+    for (const id of this.#paths.keys()) if (!ids.has(id)) this.#paths.delete(id)
     this.#askNames(contacts)
     this.#pinger.tick(contacts, this.selected.value)
     this.onrefresh?.()

@@ -43,11 +43,12 @@ export function NodeView({ session, joined, ownRendezvous }: NodeViewProps): JSX
     isFirst.current = false
   }, [selected])
   useSignalEffect(() => {
-    const waiting = joined.roster.contacts.value.filter((one) => one.relation === 'asks').length
-    const unread = joined.roster.contacts.value.reduce(
-      (sum, { nodeId }) => sum + joined.chat.unread(nodeId),
-      0,
-    )
+    const contacts = joined.roster.contacts.value
+    const waiting = contacts.filter((one) => one.relation === 'asks').length
+    // Of strangers there is no conversation to look for.
+    const unread = contacts
+      .filter((one) => one.relation === 'trusted')
+      .reduce((sum, { nodeId }) => sum + joined.chat.unread(nodeId), 0)
     const news = waiting + unread
     const name = joined.node.hostname || joined.address
     document.title = `${news > 0 ? `(${news}) ` : ''}${name} · Pilot console`
