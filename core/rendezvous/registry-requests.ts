@@ -2,6 +2,7 @@
 import { toBase64 } from '../bytes.ts'
 import * as challenge from '../wire/registry-challenge.ts'
 import type { RegistryMessage } from '../wire/registry-message.ts'
+import type { NetworkPolicyChange, NewNetwork } from './network-settings.ts'
 
 /** A request, and what its `signature` member signs where it has one. */
 export interface RegistryRequest {
@@ -108,7 +109,182 @@ export class RegistryRequests {
     return { message: { type: 'lookup', node_id: peerId } }
   }
 
+  /**
+   * `isBound`: the signature covers the new key, as our and the latest registries want; the others want the
+   * other form (spec/05 §6.3). `proof`: the bound text signed with the new key.
+   */
+  rotateKey(newPublicKey: Uint8Array, isBound = true, proof?: Uint8Array): RegistryRequest {
+    const key = toBase64(newPublicKey)
+    const message = {
+      type: 'rotate_key',
+      new_public_key: key,
+      ...(proof === undefined ? {} : { new_key_signature: toBase64(proof) }),
+    }
+    return this.#signed(
+      message,
+      challenge.rotateKeyChallenge(this.#nodeId, isBound ? key : undefined),
+    )
+  }
+  /** `expiresAt` in RFC 3339; `never` clears it. */
+  setKeyExpiry(expiresAt: string, adminToken = ''): RegistryRequest {
+    return this.#signed(
+      { type: 'set_key_expiry', expires_at: expiresAt, ...admin(adminToken) },
+      challenge.setKeyExpiryChallenge(this.#nodeId),
+    )
+  }
+  keyInfo(nodeId: number): RegistryRequest {
+    return { message: { type: 'get_key_info', node_id: nodeId } }
+  }
+  checkTrust(peerId: number): RegistryRequest {
+    return { message: { type: 'check_trust', node_id: this.#nodeId, peer_id: peerId } }
+  }
+
+  /** Networks are made by who knows the registry's admin token (spec/05 §12); this node becomes the owner. */
+  createNetwork(network: NewNetwork, adminToken: string): RegistryRequest {
+    const { name, joinRule, token, isEnterprise, networkAdminToken, rules, exprPolicy } = network
+    const message = {
+      type: 'create_network',
+      node_id: this.#nodeId,
+      name,
+      join_rule: joinRule ?? 'open',
+      token: token ?? '',
+      ...(isEnterprise === true ? { enterprise: true } : {}),
+      ...(networkAdminToken === undefined ? {} : { network_admin_token: networkAdminToken }),
+      ...(rules === undefined ? {} : { rules }),
+      ...(exprPolicy === undefined ? {} : { expr_policy: exprPolicy }),
+      ...admin(adminToken),
+    }
+    return { message }
+  }
+  joinNetwork(networkId: number, token = '', adminToken = ''): RegistryRequest {
+    const message = { type: 'join_network', network_id: networkId, token, inviter_id: 0 }
+    return this.#signed(
+      { ...message, ...admin(adminToken) },
+      challenge.joinNetworkChallenge(this.#nodeId, networkId),
+    )
+  }
+  leaveNetwork(networkId: number, adminToken = ''): RegistryRequest {
+    return this.#signed(
+      { type: 'leave_network', network_id: networkId, ...admin(adminToken) },
+      challenge.leaveNetworkChallenge(this.#nodeId, networkId),
+    )
+  }
+  listNetworks(): RegistryRequest {
+    return { message: { type: 'list_networks' } }
+  }
+  /** `after`: only members above this node id, for what follows an answer that says `truncated`. */
+  networkMembers(networkId: number, after?: number): RegistryRequest {
+    const message = { type: 'list_nodes', network_id: networkId }
+    return { message: after === undefined ? message : { ...message, after } }
+  }
+  inviteToNetwork(networkId: number, targetId: number, adminToken = ''): RegistryRequest {
+    const message = {
+      type: 'invite_to_network',
+      network_id: networkId,
+      inviter_id: this.#nodeId,
+      target_node_id: targetId,
+      ...admin(adminToken),
+    }
+    return { message, challenge: challenge.inviteChallenge(this.#nodeId, networkId, targetId) }
+  }
+  /** Invites stay until they are answered: one seen before is not a new one (spec/05 §23 T13). */
+  pollInvites(): RegistryRequest {
+    return this.#signed({ type: 'poll_invites' }, challenge.pollInvitesChallenge(this.#nodeId))
+  }
+  respondInvite(networkId: number, accept: boolean): RegistryRequest {
+    return this.#signed(
+      { type: 'respond_invite', network_id: networkId, accept },
+      challenge.respondInviteChallenge(this.#nodeId, networkId),
+    )
+  }
+
+  deleteNetwork(networkId: number, adminToken = ''): RegistryRequest {
+    return this.#byRole('delete_network', networkId, adminToken)
+  }
+  renameNetwork(networkId: number, name: string, adminToken = ''): RegistryRequest {
+    return this.#byRole('rename_network', networkId, adminToken, { name })
+  }
+  promoteMember(networkId: number, targetId: number, adminToken = ''): RegistryRequest {
+    return this.#byRole('promote_member', networkId, adminToken, {}, targetId)
+  }
+  demoteMember(networkId: number, targetId: number, adminToken = ''): RegistryRequest {
+    return this.#byRole('demote_member', networkId, adminToken, {}, targetId)
+  }
+  kickMember(networkId: number, targetId: number, adminToken = ''): RegistryRequest {
+    return this.#byRole('kick_member', networkId, adminToken, {}, targetId)
+  }
+  transferOwnership(networkId: number, newOwnerId: number, adminToken = ''): RegistryRequest {
+    const type = 'transfer_ownership'
+    const message = {
+      type,
+      network_id: networkId,
+      new_owner_id: newOwnerId,
+      ...admin(adminToken),
+    }
+    return this.#signed(message, challenge.roleChallenge(type, this.#nodeId, networkId, newOwnerId))
+  }
+  memberRole(networkId: number, targetId: number): RegistryRequest {
+    const message = { type: 'get_member_role', network_id: networkId, target_node_id: targetId }
+    return { message }
+  }
+  /** Of one member, or of all with `targetId` 0. */
+  memberTags(networkId: number, targetId = 0): RegistryRequest {
+    const message = { type: 'get_member_tags', network_id: networkId, target_node_id: targetId }
+    return { message }
+  }
+  setMemberTags(
+    networkId: number,
+    targetId: number,
+    tags: readonly string[],
+    adminToken = '',
+  ): RegistryRequest {
+    return this.#byRole('set_member_tags', networkId, adminToken, { tags }, targetId)
+  }
+  networkPolicy(networkId: number): RegistryRequest {
+    return { message: { type: 'get_network_policy', network_id: networkId } }
+  }
+  setNetworkPolicy(
+    networkId: number,
+    { maxMembers, allowedPorts, description }: NetworkPolicyChange,
+    adminToken = '',
+  ): RegistryRequest {
+    return this.#byRole('set_network_policy', networkId, adminToken, {
+      ...(maxMembers === undefined ? {} : { max_members: maxMembers }),
+      ...(allowedPorts === undefined ? {} : { allowed_ports: allowedPorts }),
+      ...(description === undefined ? {} : { description }),
+    })
+  }
+  exprPolicy(networkId: number): RegistryRequest {
+    return { message: { type: 'get_expr_policy', network_id: networkId } }
+  }
+  /** A document as object or JSON text; `null` clears it. */
+  setExprPolicy(networkId: number, exprPolicy: unknown, adminToken = ''): RegistryRequest {
+    return this.#byRole('set_expr_policy', networkId, adminToken, { expr_policy: exprPolicy })
+  }
+
+  /** What a member does by its role, or anybody with an admin token (spec/05 §12). */
+  #byRole(
+    type: string,
+    networkId: number,
+    adminToken: string,
+    fields: RegistryMessage = {},
+    targetId?: number,
+  ): RegistryRequest {
+    const message = {
+      type,
+      network_id: networkId,
+      ...(targetId === undefined ? {} : { target_node_id: targetId }),
+      ...fields,
+      ...admin(adminToken),
+    }
+    return this.#signed(message, challenge.roleChallenge(type, this.#nodeId, networkId, targetId))
+  }
+
   #signed(message: RegistryMessage, text: string): RegistryRequest {
     return { message: { ...message, node_id: this.#nodeId }, challenge: text }
   }
+}
+
+function admin(token: string): RegistryMessage {
+  return token === '' ? {} : { admin_token: token }
 }

@@ -66,7 +66,54 @@ export function registerChallenge(listenAddr: string, publicKey: string): string
   return `register:${listenAddr}:${publicKey}`
 }
 
-/** The bound form, `newPublicKey` as sent (spec/04 §22 W4); the unbound form is the text before it. */
-export function rotateKeyChallenge(nodeId: number, newPublicKey: string): string {
-  return `rotate:${nodeId}:${newPublicKey}`
+/**
+ * The form that covers the new key, as sent (spec/04 §22 W4), or without one the form that the base profile
+ * and v1.9 want.
+ */
+export function rotateKeyChallenge(nodeId: number, newPublicKey?: string): string {
+  return newPublicKey === undefined ? `rotate:${nodeId}` : `rotate:${nodeId}:${newPublicKey}`
+}
+
+/** Of later registries' `heartbeat` with a `listen_addr` (spec/05 §6.1). */
+export function heartbeatMoveChallenge(nodeId: number, listenAddr: string): string {
+  return `heartbeat:${nodeId}:${listenAddr}`
+}
+
+export function setKeyExpiryChallenge(nodeId: number): string {
+  return `set_key_expiry:${nodeId}`
+}
+
+export function joinNetworkChallenge(nodeId: number, networkId: number): string {
+  return `join_network:${nodeId}:${networkId}`
+}
+
+export function leaveNetworkChallenge(nodeId: number, networkId: number): string {
+  return `leave_network:${nodeId}:${networkId}`
+}
+
+/** `invite_to_network` (spec/05 §13). */
+export function inviteChallenge(inviterId: number, networkId: number, targetId: number): string {
+  return `invite:${inviterId}:${networkId}:${targetId}`
+}
+
+export function pollInvitesChallenge(nodeId: number): string {
+  return `poll_invites:${nodeId}`
+}
+
+/** The decision is not covered (spec/05 §24 L14). */
+export function respondInviteChallenge(nodeId: number, networkId: number): string {
+  return `respond_invite:${nodeId}:${networkId}`
+}
+
+/**
+ * What our registry wants of a member who acts by role, without an admin token (spec/05 §24 L1); references
+ * believe the node id. `targetId` is left out where the operation has none.
+ */
+export function roleChallenge(
+  type: string,
+  nodeId: number,
+  networkId: number,
+  targetId?: number,
+): string {
+  return `${type}:${nodeId}:${networkId}:${targetId ?? ''}`
 }
