@@ -1,6 +1,7 @@
 /** Direct paths to one trusted peer: the talk about them, the WebRTC path, the WebSocket. */
 import { PilotError, PORT, toHex } from '../../../core/index.ts'
 import type { PilotConnection } from '../api.ts'
+import type { MakePeerConnection } from '../rtc/peer-connection.ts'
 import { RtcPath } from '../rtc/rtc-path.ts'
 import type { WebSocketLike } from '../web-socket.ts'
 import { OfferedPath, type PathContext } from './path-context.ts'
@@ -22,6 +23,8 @@ const SILENT_MS = 20_000
 /** One talk, and the WebRTC path that it is about. */
 interface Talk {
   readonly session: PathSession
+  /** This node makes WebRTC connections, or has not failed to. */
+  hasRtc: boolean
   rtc: RtcPath | undefined
   offered: OfferedPath | undefined
   hasHeard: boolean
@@ -156,25 +159,36 @@ export class PeerPaths {
     const silence = setTimeout(() => {
       if (!talk.hasHeard) session.end('the peer says nothing')
     }, SILENT_MS)
-    const talk: Talk = { session, rtc: undefined, offered: undefined, hasHeard: false, silence }
+    const talk: Talk = {
+      session,
+      hasRtc: this.#context.createConnection !== undefined,
+      rtc: undefined,
+      offered: undefined,
+      hasHeard: false,
+      silence,
+    }
     this.#talk = talk
     if (!session.isInitiator) return
+    this.#makeRtc(talk) // its offer follows what is said now
     this.#sayPaths(talk)
-    this.#makeRtc(talk)
   }
 
-  #sayPaths({ session }: Talk): void {
-    const { createConnection, door } = this.#context
-    const webrtc = createConnection !== undefined
-    session.say({ kind: 'paths', webrtc, websocket: door?.urls ?? [] })
+  #sayPaths({ session, hasRtc }: Talk): void {
+    session.say({ kind: 'paths', webrtc: hasRtc, websocket: this.#context.door?.urls ?? [] })
   }
 
   async #handle(talk: Talk, body: SignalBody): Promise<void> {
-    if (!talk.hasHeard && !talk.session.isInitiator) this.#sayPaths(talk)
+    const isFirst = !talk.hasHeard
     talk.hasHeard = true
-    if (body.kind === 'paths') return this.#handlePaths(talk, body)
-    if (body.kind === 'description' && body.type === 'offer') this.#makeRtc(talk)
-    await talk.rtc?.handle(body)
+    // Each time its URLs would be dialed at once.
+    if (body.kind === 'paths' && !isFirst)
+      return talk.session.end('the peer said more than once what paths it has')
+    if (isFirst && !talk.session.isInitiator) {
+      if (body.kind !== 'paths' || body.webrtc) this.#makeRtc(talk)
+      this.#sayPaths(talk)
+    }
+    if (body.kind === 'paths') this.#handlePaths(talk, body)
+    else await talk.rtc?.handle(body)
   }
 
   #handlePaths(talk: Talk, { webrtc, websocket }: SignalBody & { readonly kind: 'paths' }): void {
@@ -184,9 +198,9 @@ export class PeerPaths {
     // Where both listen the one of the smaller key dials first.
     const isPatient = hasDoor && peerKey !== undefined && yieldsTo(node.publicKey, peerKey)
     if (websocket.length > 0) this.#websocket.handleUrls(websocket, isPatient)
-    if (webrtc && createConnection !== undefined) return this.#makeRtc(talk)
-    this.#rtcReason = createConnection === undefined ? '' : 'the peer makes no such paths'
     const { rtc } = talk
+    if (webrtc && rtc !== undefined) return
+    if (!webrtc && createConnection !== undefined) this.#rtcReason = 'the peer makes no such paths'
     talk.rtc = undefined
     rtc?.end('')
     // All is said.
@@ -196,6 +210,16 @@ export class PeerPaths {
   #makeRtc(talk: Talk): void {
     const { createConnection } = this.#context
     if (createConnection === undefined || talk.rtc !== undefined) return
+    try {
+      talk.rtc = this.#newRtc(talk, createConnection)
+    } catch (error) {
+      // A browser that was told to have none, or that has too many.
+      talk.hasRtc = false
+      this.#rtcReason = error instanceof Error ? error.message : String(error)
+    }
+  }
+
+  #newRtc(talk: Talk, createConnection: MakePeerConnection): RtcPath {
     const { session } = talk
     const rtc: RtcPath = new RtcPath({
       createConnection,
@@ -212,7 +236,7 @@ export class PeerPaths {
         if (talk.rtc === rtc) session.end(reason)
       },
     })
-    talk.rtc = rtc
+    return rtc
   }
 
   #ended(talk: Talk, reason: string): void {

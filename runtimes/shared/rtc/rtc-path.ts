@@ -152,8 +152,15 @@ export class RtcPath implements PathOutlet {
       else if (state === 'disconnected') this.#repairAfter(DISCONNECTED_MS)
       else if (state === 'failed' && this.#isOpen) this.#repair()
       else if (state === 'failed') this.end(this.#failure)
-      else if (state === 'closed') this.end(connection.closeReason ?? 'the connection was closed')
+      else if (state === 'closed')
+        this.#closed(connection.closeReason ?? 'the connection was closed')
     }
+  }
+
+  /** Some implementations close what failed before they say that it failed. */
+  #closed(reason: string): void {
+    const hasFailed = !this.#isOpen && this.#failure === OTHER_CERTIFICATE
+    this.end(hasFailed ? this.#failure : reason)
   }
 
   #repairAfter(ms: number): void {
@@ -186,7 +193,7 @@ export class RtcPath implements PathOutlet {
     }
     channel.bufferedAmountLowThreshold = LOW_BYTES
     channel.onbufferedamountlow = () => this.ondrained?.()
-    channel.onclose = () => this.end('the channel was closed')
+    channel.onclose = () => this.#closed('the channel was closed')
   }
 
   async #offer(iceRestart: boolean): Promise<void> {

@@ -1,8 +1,11 @@
 /** Signaling that somebody meddles with: no direct path comes of it, the relay goes on, and the reason is told. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { fromUtf8, utf8, viewOf } from '../../../core/bytes.ts'
+import { Identity } from '../../../core/index.ts'
+import { nodeCrypto } from '../../../runtimes/node/crypto.ts'
 import { RtcProcess } from '../../../runtimes/node/rtc/rtc-process.ts'
 import type { PilotConnection } from '../../../runtimes/shared/api.ts'
+import { encodeSignal } from '../../../runtimes/shared/paths/signal-message.ts'
 import type { SharedPilotNode } from '../../../runtimes/shared/pilot-node.ts'
 import type {
   LocalDescription,
@@ -68,7 +71,7 @@ async function twoNodes(): Promise<[SharedPilotNode, SharedPilotNode]> {
 async function refused(a: SharedPilotNode, b: SharedPilotNode, reason: RegExp): Promise<void> {
   await trusted(a, b)
   const reasons = (): string => `${a.peers()[0]?.directReason} / ${b.peers()[0]?.directReason}`
-  await until(() => reason.test(reasons()), 10_000)
+  await until(() => reason.test(reasons()), 25_000)
   expect([transportOf(a), transportOf(b)]).toEqual(['relay', 'relay'])
   await roundTrip(a, b.nodeId, 50_000)
   expect([transportOf(a), transportOf(b)]).toEqual(['relay', 'relay'])
@@ -149,6 +152,20 @@ describe('signaling in which a middle', () => {
       await refused(a, b, reason)
     }, 30_000)
 })
+
+it('a peer that says again and again which paths it has ends the talk', async () => {
+  const server = await rendezvous()
+  const identity = Identity.generate(nodeCrypto)
+  const a = await relayedNode(server, 'a', { createPeerConnection })
+  const b = await relayedNode(server, 'b', { identity })
+  await trusted(a, b)
+  const stream = await b.dial({ address: { network: 0, node: a.nodeId }, port: 446 })
+  const parties = { sender: b.nodeId, receiver: a.nodeId, session: '7'.repeat(32) }
+  const body = { kind: 'paths', webrtc: false, websocket: [] } as const
+  for (const sequence of [1, 2])
+    stream.write(await encodeSignal(nodeCrypto, identity, parties, sequence, body))
+  await until(() => a.peers()[0]?.directReason.includes('more than once') === true, 5000)
+}, 30_000)
 
 it('a peer that begins talk after talk is refused after the tenth', async () => {
   const server = await rendezvous()

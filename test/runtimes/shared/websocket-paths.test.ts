@@ -192,6 +192,22 @@ describe('WebSocket paths', () => {
     await until(() => transportOf(a) === 'relay', 10_000)
   }, 30_000)
 
+  it('are made where WebRTC cannot be, and the reason is told', async () => {
+    const server = await rendezvous()
+    const { make } = connectionMaker()
+    const { node: b } = await listening(server, 'b', { createPeerConnection: make })
+    const a = await relayedNode(server, 'a', {
+      openWebSocket,
+      createPeerConnection: () => {
+        throw new Error('WebRTC is switched off here')
+      },
+    })
+    await trusted(a, b)
+    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 3000)
+    expect(a.peers()[0]?.directReason).toBe('WebRTC: WebRTC is switched off here')
+    await until(() => b.peers()[0]?.directReason === 'WebRTC: the peer makes no such paths', 3000)
+  }, 30_000)
+
   it('end with trust', async () => {
     const server = await rendezvous()
     const { node: b, url } = await listening(server, 'b')
