@@ -123,7 +123,7 @@ function createCommand(): Command {
     )
     .option(
       '--ice-servers <urls>',
-      'STUN and TURN for it, comma between: stun:host:port (default: the beacon; none)',
+      'STUN and TURN for it, comma between: stun:host:port; "none" for none (default: the beacon)',
     )
     .option(
       '--ws-listen <ip:port>',

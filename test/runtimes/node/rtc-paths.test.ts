@@ -29,14 +29,13 @@ async function node(
 
 describe('paths by a WebRTC process', () => {
   for (const backend of ['native', 'werift'] as const)
-    it(`${backend}: are found within three seconds, and carry streams`, async () => {
+    it(`${backend}: are found, and carry streams`, async () => {
       const server = await rendezvous()
       const [a, b] = await Promise.all([node(server, 'a', backend), node(server, 'b', backend)])
       echo(b.node)
       expect([a.rtc.pid, b.rtc.pid]).toEqual([undefined, undefined])
       await trusted(a.node, b.node)
-      const took = await until(() => transportOf(a.node) === 'webrtc', 20_000)
-      console.log(`${backend}: direct path ${took} ms after trust`)
+      await until(() => transportOf(a.node) === 'webrtc', 20_000)
       await until(() => transportOf(b.node) === 'webrtc', 3000)
       await roundTrip(a.node, b.node.nodeId, 1_000_000)
       expect(a.node.info().drops.forged ?? 0).toBe(0)
@@ -57,11 +56,7 @@ describe('paths by a WebRTC process', () => {
     await until(() => transportOf(a.node) === 'relay', 5000)
     await transfer
     expect(lost).toEqual([expect.stringContaining('SIGKILL')])
-    const took = await until(
-      () => transportOf(a.node) === 'webrtc' && transportOf(b.node) === 'webrtc',
-      20_000,
-    )
-    console.log(`direct path again ${took} ms after the transfer`)
+    await until(() => transportOf(a.node) === 'webrtc' && transportOf(b.node) === 'webrtc', 20_000)
     expect(a.rtc.pid).not.toBe(pid)
     await roundTrip(a.node, b.node.nodeId, 100_000)
   }, 60_000)

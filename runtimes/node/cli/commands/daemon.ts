@@ -34,7 +34,7 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
     )
     .option(
       '--ice-servers <urls>',
-      'STUN and TURN for it, comma between: stun:host:port (default: the beacon; none)',
+      'STUN and TURN for it, comma between: stun:host:port; "none" for none (default: the beacon)',
     )
     .option('--ws-listen <ip:port>', 'take WebSockets of trusted peers, browsers above all')
     .option('--ws-url <urls>', 'public URLs of it, comma between')
