@@ -87,6 +87,14 @@ export function fromBase64(text: string): Uint8Array | undefined {
 
 /** UTF-8; lone surrogates become U+FFFD, as in TextEncoder. */
 export function utf8(text: string): Uint8Array {
+  const ascii = new Uint8Array(text.length)
+  let at = 0
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code >= 0x80) break
+    ascii[at] = code
+  }
+  if (at === text.length) return ascii
   const out: number[] = []
   for (const char of text) {
     let code = char.codePointAt(0)!
@@ -106,13 +114,19 @@ export function utf8(text: string): Uint8Array {
   return Uint8Array.from(out)
 }
 
+const ASCII_RUN = 4096
+
 /** Text of well-formed UTF-8 (RFC 3629), else `undefined`. */
 export function fromUtf8(bytes: Uint8Array): string | undefined {
   let text = ''
   for (let i = 0; i < bytes.length; ) {
     const lead = bytes[i++]!
     if (lead < 0x80) {
-      text += String.fromCharCode(lead)
+      // Runs at once: a string grown character by character takes 32 bytes for each.
+      const from = i - 1
+      const limit = Math.min(bytes.length, from + ASCII_RUN)
+      while (i < limit && bytes[i]! < 0x80) i++
+      text += String.fromCharCode(...bytes.subarray(from, i))
       continue
     }
     const more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1
@@ -128,4 +142,33 @@ export function fromUtf8(bytes: Uint8Array): string | undefined {
     text += String.fromCodePoint(code)
   }
   return text
+}
+
+/** Text with one U+FFFD for every byte that is part of no UTF-8 sequence. */
+export function lossyUtf8(bytes: Uint8Array): string {
+  const whole = fromUtf8(bytes)
+  if (whole !== undefined) return whole
+  let text = ''
+  for (let i = 0; i < bytes.length; ) {
+    let length = 4
+    while (length > 0) {
+      const part = i + length <= bytes.length ? bytes.subarray(i, i + length) : undefined
+      const decoded = part === undefined || !isOneSequence(part) ? undefined : fromUtf8(part)
+      if (decoded !== undefined) {
+        text += decoded
+        break
+      }
+      length--
+    }
+    if (length === 0) text += '\ufffd'
+    i += Math.max(1, length)
+  }
+  return text
+}
+
+/** True when the lead byte announces exactly this many bytes. */
+function isOneSequence(bytes: Uint8Array): boolean {
+  const lead = bytes[0]!
+  const length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 0
+  return length === bytes.length
 }

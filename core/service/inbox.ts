@@ -2,7 +2,7 @@
  * What received messages and files are called and what a message's file holds (spec/07 §6.3). Pure: the
  * caller gives the time, and writes.
  */
-import { fromUtf8, toBase64, utf8 } from '../bytes.ts'
+import { fromUtf8, lossyUtf8, toBase64, utf8 } from '../bytes.ts'
 import { FILE_NAME_BYTES_MAX } from './data-exchange.ts'
 
 /** A local time, taken apart. */
@@ -97,39 +97,12 @@ export function inboxMessage(message: {
   const encoded = text === undefined ? { data_b64: toBase64(payload), data_encoding: 'base64' } : {}
   return JSON.stringify({
     bytes: payload.length,
-    data: text ?? lossyText(payload),
+    data: text ?? lossyUtf8(payload),
     ...encoded,
     from,
     received_at: formatReceivedAt(time),
     type: typeName,
   })
-}
-
-/** Text with one U+FFFD for every byte that is part of no UTF-8 sequence. */
-function lossyText(bytes: Uint8Array): string {
-  let text = ''
-  for (let i = 0; i < bytes.length; ) {
-    let length = 4
-    while (length > 0) {
-      const part = i + length <= bytes.length ? bytes.subarray(i, i + length) : undefined
-      const decoded = part === undefined || !isOneSequence(part) ? undefined : fromUtf8(part)
-      if (decoded !== undefined) {
-        text += decoded
-        break
-      }
-      length--
-    }
-    if (length === 0) text += '\ufffd'
-    i += Math.max(1, length)
-  }
-  return text
-}
-
-/** True when the lead byte announces exactly this many bytes. */
-function isOneSequence(bytes: Uint8Array): boolean {
-  const lead = bytes[0]!
-  const length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 0
-  return length === bytes.length
 }
 
 /** At the last dot: `.bashrc` has no stem, `noext` no extension. */

@@ -52,6 +52,7 @@ export interface DaemonConfig {
     readonly dataExchange: boolean
     readonly eventStream: boolean
     readonly stdio: boolean
+    readonly taskSubmit: boolean
   }
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
@@ -159,6 +160,7 @@ function createCommand(): Command {
     .option('--no-stdio', 'do not answer on port 1000 (connect)')
     .option('--no-dataexchange', 'take no messages and files (port 1001)')
     .option('--no-eventstream', 'run no event broker (port 1002)')
+    .option('--no-tasksubmit', 'take no tasks, and no results of ours (port 1003)')
     .optionsGroup('Limits:')
     .option('--syn-rate-limit <n>', 'new streams per second from strangers', '100')
     .option('--max-conns-per-port <n>', 'streams of one port', '1024')
@@ -177,7 +179,6 @@ function createCommand(): Command {
     .optionsGroup('Taken for compatibility, without effect:')
     .option('--idle-timeout <duration>', 'idle streams are kept')
     .option('--time-wait <duration>', 'fixed by the protocol')
-    .option('--no-tasksubmit', 'there is no task service')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
 }
@@ -324,6 +325,7 @@ function configOf(command: Command, home: string): DaemonConfig {
       dataExchange: flag('dataexchange'),
       eventStream: flag('eventstream'),
       stdio: flag('stdio'),
+      taskSubmit: flag('tasksubmit'),
     },
     logLevel: oneOf('logLevel', LOG_LEVELS),
     logFormat: oneOf<LogFormat>('logFormat', ['text', 'json']),

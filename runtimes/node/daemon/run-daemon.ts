@@ -11,7 +11,7 @@ import { adviceFor } from './fatal-advice.ts'
 import { createLog, type Log } from './log.ts'
 import { LogFile } from './log-file.ts'
 import { NodeWatch } from './node-watch.ts'
-import { startServices } from './services.ts'
+import { type DaemonServices, startServices } from './services.ts'
 
 export interface DaemonIo {
   stdout(text: string): void
@@ -107,9 +107,10 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
   const beacon = config.beacon === false ? '' : config.beacon
   const watch = new NodeWatch({ node, hostname: config.hostname, beacon, log })
   let server: IpcServer | undefined
+  let services: DaemonServices | undefined
   try {
     await watch.claimHostname()
-    const services = startServices({ node, config, home: io.home, log })
+    services = startServices({ node, config, home: io.home, log })
     server = await IpcServer.listen({
       node,
       socketPath: config.socket,
@@ -135,6 +136,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     await untilAborted(signal)
     log.info('stopping')
   } finally {
+    services?.[Symbol.dispose]()
     // Streams get FIN, the registry is told, then clients and the socket go (spec/06 §10).
     await node.close({ timeoutMs: STOP_MS })
     await server?.close()

@@ -7,12 +7,14 @@ import { DataExchangeService } from '../../shared/services/data-exchange.ts'
 import { serveEcho } from '../../shared/services/echo.ts'
 import { EventStreamService } from '../../shared/services/event-stream.ts'
 import { serveStdio } from '../../shared/services/stdio.ts'
+import { TaskSubmitService } from '../../shared/services/task-submit.ts'
 import type { LentPort } from '../ipc/server.ts'
 import type { DaemonConfig } from './config.ts'
 import type { Log } from './log.ts'
 import { MailboxStore } from './mailbox-store.ts'
 import { PartialFile } from './partial-file.ts'
 import { PortService } from './port-service.ts'
+import { DaemonTaskDesk } from './task-desk.ts'
 
 export interface ServiceContext {
   readonly node: PilotNode
@@ -21,9 +23,11 @@ export interface ServiceContext {
   readonly log: Log
 }
 
-export function startServices(context: ServiceContext): {
+export interface DaemonServices extends Disposable {
   readonly lentPorts: readonly LentPort[]
-} {
+}
+
+export function startServices(context: ServiceContext): DaemonServices {
   const { node, config, log } = context
   const mailbox = new MailboxStore(context.home)
   const storeMessage = async (type: string, from: Address, payload: Uint8Array): Promise<void> => {
@@ -59,14 +63,24 @@ export function startServices(context: ServiceContext): {
     const events = new EventStreamService(() => performance.now())
     new PortService(node, PORT.eventStream, (connection) => events.serve(connection))
   }
-  if (!config.services.stdio) return { lentPorts: [] }
+  const disposables: Disposable[] = []
+  if (config.services.taskSubmit) {
+    const desk = new DaemonTaskDesk(context)
+    disposables.push(desk)
+    const tasks = new TaskSubmitService({ desk, setTimer })
+    new PortService(node, PORT.taskSubmit, (connection) => tasks.serve(connection))
+  }
+  const end = (): void => {
+    for (const one of disposables.splice(0)) one[Symbol.dispose]()
+  }
+  if (!config.services.stdio) return { lentPorts: [], [Symbol.dispose]: end }
   const stdio = new PortService(node, PORT.stdio, (connection) =>
     serveStdio(connection, {
       setTimer,
       deliver: (message) => storeMessage('TEXT', connection.remote.address, message),
     }),
   )
-  return { lentPorts: [stdio] }
+  return { lentPorts: [stdio], [Symbol.dispose]: end }
 }
 
 /** The sender hears what went wrong without our paths; the log has all of it. */
