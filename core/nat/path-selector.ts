@@ -7,6 +7,8 @@ import { type Endpoint, type Instant, sameEndpoint } from '../machine.ts'
 
 /** How an authenticated frame came: from an endpoint, or as a relay delivery. */
 export type ArrivalPath = Endpoint | 'relay'
+/** What packets travel by: a path made for the peer is told by its endpoint. */
+export type Way = Endpoint | 'direct' | 'relay' | 'none'
 export type Route = 'direct' | 'relay' | 'both' | 'none'
 
 /** How long an unproven direct path is tried alone (G1 relays for good after one relayed frame). */
@@ -88,9 +90,15 @@ export class PathSelector {
   }
 
   /** Changes when packets take another way: the kind, or for a path made for this peer its endpoint. */
-  get way(): Endpoint | 'direct' | 'relay' | 'none' {
+  get way(): Way {
     const { kind } = this
     return kind === 'direct' ? (this.#madeAt(this.#endpoint)?.endpoint ?? kind) : kind
+  }
+
+  /** True when packets left `before`, which may still work, for something better: what is under way there arrives. */
+  isBetterThan(before: Way): boolean {
+    const was = this.#rankOfWay(before)
+    return was !== undefined && was < (this.#rankOfWay(this.way) ?? 0)
   }
 
   /** Largest tunnel frame that the present way takes, when it is known to take more than every path does. */
@@ -324,6 +332,14 @@ export class PathSelector {
   #rank(endpoint: Endpoint | undefined): number {
     const made = this.#madeAt(endpoint)
     return made === undefined ? NETWORK_RANK : (made.rank ?? 0)
+  }
+
+  /** `undefined` for none, and for a path that is gone. */
+  #rankOfWay(way: Way): number | undefined {
+    if (way === 'none') return undefined
+    if (way === 'relay') return -1
+    if (way === 'direct') return NETWORK_RANK
+    return this.#madeAt(way)?.rank ?? undefined
   }
 
   /** The path in use is well, and preferred to this one. */

@@ -160,7 +160,7 @@ export class FrameReceiver {
     peer.paths.handleAuthenticated(via, now)
     packets.handle(peer, this.#reader, now)
     prober.probeWanted(peer, now)
-    if (peer.paths.way !== before) scheduler.pathChanged(peer, now)
+    if (peer.paths.way !== before) scheduler.pathChanged(peer, before, now)
     scheduler.touchPeer(peer, now)
   }
 

@@ -275,7 +275,7 @@ export class NodeMachine {
     const before = peer.paths.way
     peer.paths.handleWithdrawn(endpoint, now)
     this.#prober.probeWanted(peer, now)
-    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, now)
+    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, before, now)
     this.#scheduler.touchPeer(peer, now)
   }
 
@@ -533,7 +533,7 @@ export class NodeMachine {
     const { endpoint } = peer.paths
     if (endpoint !== undefined && peer.paths.route(now) === 'both') this.setPaused(endpoint, false)
     this.#prober.probeWanted(peer, now)
-    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, now)
+    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, before, now)
     this.#finder.handleTimeout(peer, now)
     const isIdle = now - Math.max(peer.heardAt, peer.lastUseAt) > PEER_IDLE_MS
     if (isIdle && peer.streams.size === 0) this.#peers.remove(peer, now)

@@ -3,6 +3,7 @@
  * anything that may have changed a stream or a peer, `touchStream` or `touchPeer` puts it where it belongs.
  */
 import type { Instant } from '../machine.ts'
+import type { Way } from '../nat/path-selector.ts'
 import type { PortTable } from '../port/port-table.ts'
 import { TimerHeap } from '../timer-heap.ts'
 import type { NodeContext } from './context.ts'
@@ -80,11 +81,14 @@ export class Scheduler {
   }
 
   /** Packets of the peer go another way now: people are told, and streams do not wait for timers. */
-  pathChanged(peer: Peer, now: Instant): void {
+  pathChanged(peer: Peer, before: Way, now: Instant): void {
     this.#context.emit({ type: 'path-changed', nodeId: peer.id, path: peer.paths.kind })
-    const segmentBytes = peer.segmentBytes
+    const isOldAlive = peer.paths.isBetterThan(before)
+    const { segmentBytes } = peer
+    // The last probe was of the path that was left, unless it made us take this one.
+    const rttMs = isOldAlive ? peer.rttMs : undefined
     for (const stream of [...peer.streams.values()]) {
-      stream.connection.handlePathChange(now, segmentBytes)
+      stream.connection.handlePathChange(now, { segmentBytes, rttMs, isOldAlive })
       this.touchStream(stream)
     }
   }

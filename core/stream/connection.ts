@@ -14,7 +14,7 @@ import type { ConnectionStats, ConnectionStreamInfo } from './info.ts'
 import { Liveness } from './liveness.ts'
 import { Opening } from './opening.ts'
 import { isModernWindow, Receiver } from './receiver.ts'
-import { Sender } from './sender.ts'
+import { type PathChange, Sender } from './sender.ts'
 import { type ConnectionTuning, DEFAULT_TUNING } from './tuning.ts'
 
 /**
@@ -300,16 +300,13 @@ export class Connection {
     if (this.#state !== 'CLOSED') this.#finish(reason, false)
   }
 
-  /**
-   * The packets take another way: what was lost on the old one is sent again at once, in segments of at
-   * most `segmentBytes` (default: what every way carries) toward peers that count bytes.
-   */
-  handlePathChange(now: Instant, segmentBytes?: number): void {
+  /** The packets take another way: what was lost on the old one is sent again at once. */
+  handlePathChange(now: Instant, change: PathChange = {}): void {
     if (this.#state === 'CLOSED' || this.#state === 'TIME_WAIT') return
     this.#mayTransmit = true
-    this.#sender.setPathSegment(segmentBytes)
+    this.#sender.setPathSegment(change.segmentBytes)
     if (this.#isOpen) {
-      this.#sender.handlePathChange(now)
+      this.#sender.handlePathChange(now, change)
       this.#closing.handlePathChange(now)
     } else this.#opening.handlePathChange(now)
   }

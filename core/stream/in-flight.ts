@@ -200,19 +200,18 @@ export class InFlight {
     this.#retransmissionsHead = 0
   }
 
-  /**
-   * After `loseAll`: what is lost leaves again in pieces of at most `maxBytes`, the one case in which
-   * boundaries change.
-   */
+  /** The path carries less than before: what leaves again does so in pieces of at most `maxBytes`, the one case in which boundaries change. */
   cut(maxBytes: number): void {
     const before: Segment[] = []
     for (let i = this.#head; i < this.#tail; i++) before.push({ ...this.#at(i) })
     if (before.every(({ length }) => length <= maxBytes)) return
+    const judged = this.#judgedEnd - this.#head
     this.clear()
-    for (const segment of before)
+    for (const [index, segment] of before.entries()) {
       for (let done = 0; done < segment.length; done += maxBytes)
         this.#pushCopy(segment, done, Math.min(maxBytes, segment.length - done))
-    this.#judgedEnd = this.#tail
+      if (index < judged) this.#judgedEnd = this.#tail
+    }
   }
 
   /** The lost segment to send next. */

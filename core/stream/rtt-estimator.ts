@@ -68,11 +68,12 @@ export class RttEstimator {
     this.#backoff = 0
   }
 
-  /** The path changed: nothing measured holds. */
-  reset(): void {
+  /** The path changed: nothing measured holds, but for what a probe of the new one took, if known. */
+  reset(rttMs?: number): void {
     this.#srtt = -1
     this.#rttvar = 0
     this.#min = Number.POSITIVE_INFINITY
     this.#backoff = 0
+    if (rttMs !== undefined) this.sample(rttMs)
   }
 }

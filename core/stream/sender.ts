@@ -23,6 +23,19 @@ const REORDER_SLACK_MS = 10
 /** A first piece this long can not be taken for a SACK, nor can what follows it (spec/03 §5). */
 const LOOKALIKE_CUT_BYTES = 4
 
+/** Beyond a round trip of the old path, until what was under way there has arrived or is lost. */
+const OLD_PATH_SLACK_MS = 50
+
+/** What is known of a new path. */
+export interface PathChange {
+  /** Payload of a segment there, toward peers that count bytes. Default: what every path carries. */
+  readonly segmentBytes?: number | undefined
+  /** Of a probe there. */
+  readonly rttMs?: number | undefined
+  /** The old path still works: what is under way on it will arrive. Default false: it is lost. */
+  readonly isOldAlive?: boolean
+}
+
 type Phase = 'open' | 'recovery' | 'timeout'
 
 export class Sender {
@@ -67,6 +80,11 @@ export class Sender {
   #nagleAt: Instant = NEVER
   /** Payload that one packet of the present path carries, when that is more than any path does. */
   #pathSegment: number | undefined
+  /** When packets changed their way, and until when those on the old one, which was well, are not missed. */
+  #pathChangedAt: Instant = Number.NEGATIVE_INFINITY
+  #oldPathUntil: Instant = Number.NEGATIVE_INFINITY
+  /** Of what is under way, not on this path: it takes nothing of its window. */
+  #oldPathBytes = 0
   #lastSentAt: Instant
   #lastHeardAt: Instant
 
@@ -207,18 +225,23 @@ export class Sender {
       this.duplicateAcks++
       this.#duplicateAcks++
     }
-    if (this.#inFlight.deliveredSentAt >= 0) this.#rtt.sample(now - this.#inFlight.deliveredSentAt)
+    // What was sent on another path says nothing of this one.
+    const { deliveredSentAt } = this.#inFlight
+    const isOfThisPath = deliveredSentAt >= this.#pathChangedAt
+    if (deliveredSentAt >= 0 && isOfThisPath) this.#rtt.sample(now - deliveredSentAt)
     if (isNew) this.#rtt.clearBackOff()
     this.#settleProbe(acked, isNew, isEmpty, now)
 
     if (this.#phase !== 'open' && this.#una >= this.#recoveryEnd) this.#phase = 'open'
-    let lost = this.#inFlight.detectLosses()
+    let lost = now >= this.#oldPathUntil && this.#inFlight.detectLosses()
     // Without SACK there is only counting (RFC 5681 §3.2); every known peer reports gaps by SACK.
     if (!this.#hasSack && this.#duplicateAcks === 3) lost = this.#inFlight.loseOldest() || lost
     if (lost && this.#phase === 'open') this.#enterRecovery(flight, now)
 
     const delivered = this.#inFlight.deliveredBytes
-    if (delivered > 0 && this.#phase !== 'recovery' && this.#isWindowLimited)
+    if (!isOfThisPath) this.#oldPathBytes = Math.max(0, this.#oldPathBytes - delivered)
+    const mayGrow = this.#phase !== 'recovery' && this.#isWindowLimited
+    if (delivered > 0 && mayGrow && (isOfThisPath || now >= this.#oldPathUntil))
       this.#congestion.handleAck(delivered, now, this.#rtt.srttMs)
     if (isNew || this.#inFlight.count === 0) this.#restartTimers(now)
     else if (delivered > 0) this.#scheduleProbe(now)
@@ -239,7 +262,7 @@ export class Sender {
     const limit = this.#peerIsModern ? this.#tuning.burstSegments : this.#tuning.legacyBurstSegments
     const lost = inFlight.nextLost()
     if (lost !== undefined) {
-      const fits = inFlight.pipe === 0 || inFlight.pipe + lost.length <= this.#congestion.cwnd
+      const fits = inFlight.pipe === 0 || inFlight.pipe + lost.length <= this.#windowBytes(now)
       if (!fits && !this.#mustRetransmit) {
         this.#isWindowLimited = true
         return 0
@@ -313,12 +336,33 @@ export class Sender {
     this.#fitCongestion()
   }
 
-  /** The path changed: what was measured does not hold, and the oldest segment leaves at once. */
-  handlePathChange(now: Instant): void {
-    this.#rtt.reset()
+  /** The path changed: what was measured does not hold. */
+  handlePathChange(now: Instant, { rttMs, isOldAlive = false }: PathChange = {}): void {
+    const oldRttMs = this.#rtt.srttMs
+    this.#rtt.reset(rttMs)
     this.#congestion.reset()
     this.#undo = -1
+    this.#pathChangedAt = now
     if (this.#inFlight.count === 0) return
+    if (isOldAlive) this.#awaitOldPath(now, now + oldRttMs + OLD_PATH_SLACK_MS)
+    else this.#forgetOldPath(now)
+  }
+
+  /** What comes by the new path overtakes what is on the old one: that is not missed before its time. */
+  #awaitOldPath(now: Instant, until: Instant): void {
+    this.#inFlight.cut(this.segmentBytes)
+    this.#oldPathUntil = until
+    this.#oldPathBytes = this.#inFlight.pipe
+    this.#probeEnd = -1
+    this.#probeDue = this.#probeIsReorder = false
+    this.#scheduleProbe(now)
+    this.#rtoAt = until + this.#rtt.rtoMs
+  }
+
+  /** The oldest segment leaves at once, and the others behind it. */
+  #forgetOldPath(now: Instant): void {
+    this.#oldPathUntil = now
+    this.#oldPathBytes = 0
     this.#inFlight.loseAll()
     this.#inFlight.cut(this.segmentBytes)
     this.#inFlight.oldest!.transmissions = 1 // those on the old path say nothing of the new one
@@ -408,7 +452,7 @@ export class Sender {
       this.#schedulePersist(now)
       return 0
     }
-    if (inFlight.pipe > 0 && inFlight.pipe + length > this.#congestion.cwnd) {
+    if (inFlight.pipe > 0 && inFlight.pipe + length > this.#windowBytes(now)) {
       this.#isWindowLimited = true
       return 0
     }
@@ -431,6 +475,12 @@ export class Sender {
     if (count >= outstandingMax) return 0
     const room = this.peerWindowBytes - bytes
     return room >= WINDOW_SLOT_BYTES || count === 0 ? Math.max(0, room) : 0
+  }
+
+  /** What may be under way in all. */
+  #windowBytes(now: Instant): number {
+    if (now >= this.#oldPathUntil) this.#oldPathBytes = 0
+    return this.#congestion.cwnd + this.#oldPathBytes
   }
 
   #initialWindow(segmentBytes: number): number {
@@ -516,10 +566,12 @@ export class Sender {
    * be missing, else the end of the time a late segment is given to arrive (RFC 8985 §6.2, §7).
    */
   #scheduleProbe(now: Instant): void {
-    if (this.#phase !== 'open' || !this.#rtt.hasSample) return
+    const isOldAwaited = now < this.#oldPathUntil
+    if (this.#phase !== 'open' || !(this.#rtt.hasSample || isOldAwaited)) return
     const { srttMs } = this.#rtt
-    if (this.#inFlight.sackedCount > 0) {
-      if (!this.#probeIsReorder) this.#probeAt = now + srttMs / 4 + REORDER_SLACK_MS
+    if (this.#inFlight.sackedCount > 0 || isOldAwaited) {
+      if (!this.#probeIsReorder)
+        this.#probeAt = Math.max(this.#oldPathUntil, now + srttMs / 4 + REORDER_SLACK_MS)
       this.#probeIsReorder = true
     } else if (this.#probeEnd < 0) this.#probeAt = now + 2 * srttMs + this.#tuning.probeSlackMs
     if (this.#probeAt >= this.#rtoAt) this.#probeAt = NEVER

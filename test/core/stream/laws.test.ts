@@ -15,7 +15,12 @@ type Operation =
     }
   | { readonly kind: 'write'; readonly length: number }
   | { readonly kind: 'wait'; readonly ms: number }
-  | { readonly kind: 'path'; readonly segmentBytes: number | undefined }
+  | {
+      readonly kind: 'path'
+      readonly segmentBytes: number | undefined
+      readonly rttMs: number | undefined
+      readonly isOldAlive: boolean
+    }
   | { readonly kind: 'read' | 'close' | 'reset' | 'abort' | 'timers' }
 
 const ISN = 1000
@@ -56,6 +61,8 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('path' as const),
       segmentBytes: fc.constantFrom(undefined, 1400, 5000, 16_000),
+      rttMs: fc.constantFrom(undefined, 0, 20),
+      isOldAlive: fc.boolean(),
     }),
   },
 )
@@ -128,7 +135,7 @@ function play(isDialer: boolean, operations: readonly Operation[]): Connection {
         c.abort('timeout', now)
         break
       case 'path':
-        c.handlePathChange(now, one.segmentBytes)
+        c.handlePathChange(now, one)
         break
     }
     settle()

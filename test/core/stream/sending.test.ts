@@ -343,7 +343,7 @@ describe('loss', () => {
 describe('on a path that carries more', () => {
   function changed(segmentBytes: number | undefined, window = MODERN): Connection {
     const c = established({ sendBufferBytes: 1 << 20 }, { window })
-    c.handlePathChange(5, segmentBytes)
+    c.handlePathChange(5, { segmentBytes })
     return c
   }
 
@@ -393,6 +393,50 @@ describe('on a path that carries more', () => {
     const sent = shown(c, 6)
     expect(sent.length).toBeGreaterThan(1)
     expect(c.info().inFlight).toBeLessThanOrEqual(10 * 4096)
+  })
+})
+
+describe('when packets leave a path that is well for a better one', () => {
+  function upgraded(): Connection {
+    const c = established({}, { window: MODERN })
+    c.write(bytes(10 * 1152), 0)
+    drain(c, 0)
+    c.handlePathChange(5, { rttMs: 1, isOldAlive: true })
+    return c
+  }
+
+  it('what is under way there is waited for, and nothing is sent twice', () => {
+    const c = upgraded()
+    expect(shown(c, 5)).toEqual([])
+    // New bytes overtake the old ones.
+    c.write(bytes(5 * 1152), 6)
+    drain(c, 6)
+    c.handleSegment(ACK, 1, 1001, MODERN, sackPayload([12_521, 18_281]), 10)
+    expect(shown(c, 10)).toEqual([])
+    c.handleSegment(ACK, 1, 18_281, MODERN, NONE, 12)
+    expect(run(c, 12, 3000)).toEqual([])
+    expect(c.stats.retransmits).toBe(0)
+  })
+
+  it('what has not come in its time is sent again, without waiting for the long timer', () => {
+    const c = upgraded()
+    c.write(bytes(5 * 1152), 6)
+    drain(c, 6)
+    c.handleSegment(ACK, 1, 1001, MODERN, sackPayload([2153, 18_281]), 10)
+    const [first] = run(c, 10, 3000)
+    expect(first?.[1]).toBe('ACK 1001+1152 ack 1')
+    expect(first?.[0]).toBeGreaterThanOrEqual(55)
+    expect(first?.[0]).toBeLessThan(100)
+  })
+
+  it('measures the new path only', () => {
+    const c = upgraded()
+    c.handleSegment(ACK, 1, 1001 + 10 * 1152, MODERN, NONE, 205)
+    expect(c.info().srttMs).toBe(1)
+    c.write(bytes(10), 206)
+    drain(c, 206)
+    c.handleSegment(ACK, 1, 1011 + 10 * 1152, MODERN, NONE, 208)
+    expect(c.info().srttMs).toBeLessThan(3)
   })
 })
 
