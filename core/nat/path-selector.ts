@@ -56,6 +56,7 @@ export class PathSelector {
   /** Paths made for this peer, as against endpoints of the network. */
   #made: Made[] = []
   #hasRelay: boolean
+  readonly #relayFrameBytesMax: number | undefined
   #isRelayOnly = false
   #relayHeardAt: Instant | undefined
   #directHeardAt = Number.NEGATIVE_INFINITY
@@ -71,8 +72,10 @@ export class PathSelector {
   #moveProbedAt = Number.NEGATIVE_INFINITY
   #probes: ArrivalPath[] = []
 
-  constructor(hasRelay: boolean) {
+  /** `relayFrameBytesMax`: what a relay takes from us for peers that are on a WebSocket to it, as we are. */
+  constructor(hasRelay: boolean, relayFrameBytesMax?: number) {
     this.#hasRelay = hasRelay
+    this.#relayFrameBytesMax = relayFrameBytesMax
   }
 
   get endpoint(): Endpoint | undefined {
@@ -103,7 +106,8 @@ export class PathSelector {
 
   /** Largest tunnel frame that the present way takes, when it is known to take more than every path does. */
   get frameBytesMax(): number | undefined {
-    return this.#isProven ? this.#madeAt(this.#endpoint)?.frameBytesMax : undefined
+    if (this.#isProven) return this.#madeAt(this.#endpoint)?.frameBytesMax
+    return this.#isRelayOnly ? this.#relayFrameBytesMax : undefined
   }
 
   setRelay(hasRelay: boolean): void {

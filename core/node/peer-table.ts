@@ -11,6 +11,9 @@ import type { TrustExchange } from './trust-exchange.ts'
 
 const PEERS_MAX = 4096
 
+/** Through a relay from one WebSocket to another nothing has to fit a datagram (spec/10 §8). */
+const RELAYED_FRAME_BYTES_MAX = 16_384
+
 export class PeerTable {
   readonly #context: NodeContext
   readonly #scheduler: Scheduler
@@ -43,14 +46,23 @@ export class PeerTable {
   admit(id: number, now: Instant): Peer | undefined {
     const known = this.#peers.get(id)
     if (known !== undefined) return known
-    const { crypto, plaintextPeers, beacon } = this.#context.options
+    const { crypto, plaintextPeers, beacon, relayOnly } = this.#context.options
     const { nodeId } = this.#context
     if (this.#peers.size >= PEERS_MAX && !this.#evict(now)) return undefined
     const localKeys = this.#context.freshKeys()
     if (localKeys === undefined) return undefined
     const tunnel = new Tunnel({ crypto, nodeId, peerId: id, localKeys })
     const isPlaintext = !this.#context.isEncrypting || plaintextPeers?.has(id) === true
-    const peer = new Peer(id, tunnel, new PathSelector(beacon !== undefined), isPlaintext, now)
+    const peer = new Peer(
+      id,
+      tunnel,
+      new PathSelector(
+        beacon !== undefined,
+        relayOnly === true ? RELAYED_FRAME_BYTES_MAX : undefined,
+      ),
+      isPlaintext,
+      now,
+    )
     peer.identityKey = this.pinnedKey(id)
     this.#peers.set(id, peer)
     return peer

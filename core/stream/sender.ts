@@ -298,6 +298,7 @@ export class Sender {
       if (now - this.#lastHeardAt >= persistGiveUpMs) return 'timeout'
     } else if (oldest.transmissions >= transmissionsMax) return 'timeout'
     const flight = this.#inFlight.bytes
+    this.#oldPathBytes = 0
     const isRepeat = this.#phase === 'timeout'
     this.#inFlight.loseAll()
     this.#rtt.backOff()
@@ -309,7 +310,7 @@ export class Sender {
     this.#probeEnd = -1
     this.#probeDue = this.#probeIsReorder = false
     this.#probeAt = NEVER
-    this.#rtoAt = now + this.#rtt.rtoMs
+    this.#rtoAt = this.#rtoFrom(now)
     return undefined
   }
 
@@ -356,7 +357,7 @@ export class Sender {
     this.#probeEnd = -1
     this.#probeDue = this.#probeIsReorder = false
     this.#scheduleProbe(now)
-    this.#rtoAt = until + this.#rtt.rtoMs
+    this.#rtoAt = this.#rtoFrom(now)
   }
 
   /** The oldest segment leaves at once, and the others behind it. */
@@ -480,7 +481,10 @@ export class Sender {
   /** What may be under way in all. */
   #windowBytes(now: Instant): number {
     if (now >= this.#oldPathUntil) this.#oldPathBytes = 0
-    return this.#congestion.cwnd + this.#oldPathBytes
+    const { cwnd } = this.#congestion
+    const { smallFlightBytesMax } = this.#tuning
+    const limit = this.#pathSegment === undefined ? Math.min(cwnd, smallFlightBytesMax) : cwnd
+    return limit + this.#oldPathBytes
   }
 
   #initialWindow(segmentBytes: number): number {
@@ -515,7 +519,7 @@ export class Sender {
   #emit(offset: number, length: number, out: Uint8Array, at: number, now: Instant): number {
     this.#buffer.copy(offset, length, out, at)
     // The timer runs from the oldest segment's last transmission.
-    if (offset === this.#una) this.#rtoAt = now + this.#rtt.rtoMs
+    if (offset === this.#una) this.#rtoAt = this.#rtoFrom(now)
     this.#noteSent(offset, now)
     return length
   }
@@ -525,7 +529,7 @@ export class Sender {
     this.segmentsSent++
     this.#lastSentAt = now
     this.#bursts.count()
-    if (this.#rtoAt === NEVER) this.#rtoAt = now + this.#rtt.rtoMs
+    if (this.#rtoAt === NEVER) this.#rtoAt = this.#rtoFrom(now)
   }
 
   /** One segment beyond the congestion window: new data if the peer has room, else the newest again. */
@@ -540,7 +544,7 @@ export class Sender {
       this.#probeEnd = this.#next
       this.#probeWasOld = false
       this.#probeAt = NEVER
-      this.#rtoAt = now + this.#rtt.rtoMs
+      this.#rtoAt = this.#rtoFrom(now)
       return length
     }
     if (newest.isSacked) return 0
@@ -548,16 +552,21 @@ export class Sender {
     this.retransmits++
     this.#probeEnd = this.#next
     this.#probeWasOld = true
-    this.#rtoAt = now + this.#rtt.rtoMs
+    this.#rtoAt = this.#rtoFrom(now)
     this.#buffer.copy(newest.offset, newest.length, out, at)
     this.#noteSent(newest.offset, now)
     return newest.length
   }
 
+  /** What is still expected by the path before this one is given its time first. */
+  #rtoFrom(now: Instant): Instant {
+    return Math.max(now, this.#oldPathUntil) + this.#rtt.rtoMs
+  }
+
   #restartTimers(now: Instant): void {
     this.#probeAt = NEVER
     this.#probeDue = this.#probeIsReorder = false
-    this.#rtoAt = this.#inFlight.count === 0 ? NEVER : now + this.#rtt.rtoMs
+    this.#rtoAt = this.#inFlight.count === 0 ? NEVER : this.#rtoFrom(now)
     if (this.#inFlight.count > 0) this.#scheduleProbe(now)
   }
 

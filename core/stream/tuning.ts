@@ -52,6 +52,8 @@ export interface ConnectionTuning {
   /** RFC 6928. */
   readonly initialWindowSegments: number
   readonly cwndMaxBytes: number
+  /** The same where segments are small: more of them would wait in queues, not travel. */
+  readonly smallFlightBytesMax: number
   /** Segments that may leave within one `burstIntervalMs`; fewer toward a peer not known to be modern (spec/03 §8). */
   readonly burstSegments: number
   readonly legacyBurstSegments: number
@@ -114,6 +116,7 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   congestion: (options) => new Cubic(options),
   initialWindowSegments: 10,
   cwndMaxBytes: 4 << 20,
+  smallFlightBytesMax: 1 << 20,
   burstSegments: 64,
   legacyBurstSegments: 20,
   burstIntervalMs: 1,

@@ -143,20 +143,20 @@ it('moves 4 MB at these rates', { timeout: 120_000 }, () => {
   expect(`\n${table.join('\n')}\n`).toMatchInlineSnapshot(`
     "
     10 ms                                0.12 s 33.06 MB/s    0 resent    0 dropped
-    40 ms                                0.39 s 10.15 MB/s    0 resent    0 dropped
+    40 ms                                0.42 s  9.41 MB/s    0 resent    0 dropped
     40 ms, 0.1 % loss                    0.54 s  7.37 MB/s    3 resent    7 dropped
     40 ms, 1 % loss                      6.97 s  0.57 MB/s   33 resent   50 dropped
     40 ms, 3 % loss                     20.42 s  0.20 MB/s  114 resent  166 dropped
     40 ms, 10 % loss                    59.46 s  0.07 MB/s  435 resent  669 dropped
     40 ms, bursts of 20                  0.58 s  6.87 MB/s   38 resent  112 dropped
-    40 ms, jitter 20 ms                  0.68 s  5.84 MB/s    0 resent    0 dropped
+    40 ms, jitter 20 ms                  0.75 s  5.31 MB/s    0 resent    0 dropped
     40 ms, 2 % reordered                 2.54 s  1.57 MB/s   65 resent    0 dropped
-    40 ms, 5 % duplicated                0.39 s 10.15 MB/s    0 resent    0 dropped
+    40 ms, 5 % duplicated                0.43 s  9.39 MB/s    0 resent    0 dropped
     40 ms, 1 MB/s, 64 KB buffer          4.33 s  0.92 MB/s  243 resent  243 dropped
     40 ms, 5 MB/s, 256 KB buffer         1.28 s  3.12 MB/s 1202 resent 1202 dropped
-    200 ms                               1.91 s  2.09 MB/s    0 resent    0 dropped
+    200 ms                               2.10 s  1.90 MB/s    0 resent    0 dropped
     200 ms, 1 % loss                    29.93 s  0.13 MB/s   33 resent   54 dropped
-    200 ms, 5 MB/s, 256 KB buffer        2.39 s  1.67 MB/s  323 resent  323 dropped
+    200 ms, 5 MB/s, 256 KB buffer        2.43 s  1.65 MB/s  176 resent  176 dropped
     "
   `)
 })
