@@ -53,6 +53,7 @@ export interface DaemonConfig {
     readonly eventStream: boolean
     readonly stdio: boolean
     readonly taskSubmit: boolean
+    readonly nameserver: boolean
   }
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
@@ -161,6 +162,7 @@ function createCommand(): Command {
     .option('--no-dataexchange', 'take no messages and files (port 1001)')
     .option('--no-eventstream', 'run no event broker (port 1002)')
     .option('--no-tasksubmit', 'take no tasks, and no results of ours (port 1003)')
+    .option('--nameserver [bool]', 'keep names for peers on port 53, in ~/.pilot/nameserver.json')
     .optionsGroup('Limits:')
     .option('--syn-rate-limit <n>', 'new streams per second from strangers', '100')
     .option('--max-conns-per-port <n>', 'streams of one port', '1024')
@@ -326,6 +328,7 @@ function configOf(command: Command, home: string): DaemonConfig {
       eventStream: flag('eventstream'),
       stdio: flag('stdio'),
       taskSubmit: flag('tasksubmit'),
+      nameserver: flag('nameserver'),
     },
     logLevel: oneOf('logLevel', LOG_LEVELS),
     logFormat: oneOf<LogFormat>('logFormat', ['text', 'json']),

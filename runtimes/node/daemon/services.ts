@@ -12,6 +12,7 @@ import type { LentPort } from '../ipc/server.ts'
 import type { DaemonConfig } from './config.ts'
 import type { Log } from './log.ts'
 import { MailboxStore } from './mailbox-store.ts'
+import { NameServer } from './name-server.ts'
 import { PartialFile } from './partial-file.ts'
 import { PortService } from './port-service.ts'
 import { DaemonTaskDesk } from './task-desk.ts'
@@ -70,6 +71,7 @@ export function startServices(context: ServiceContext): DaemonServices {
     const tasks = new TaskSubmitService({ desk, setTimer })
     new PortService(node, PORT.taskSubmit, (connection) => tasks.serve(connection))
   }
+  if (config.services.nameserver) disposables.push(new NameServer({ ...context, setTimer }))
   const end = (): void => {
     for (const one of disposables.splice(0)) one[Symbol.dispose]()
   }
