@@ -21,7 +21,7 @@ import {
   referencePrograms,
 } from './programs.ts'
 import { Report } from './report.ts'
-import { type Available, between, pair, type Scenario } from './scenarios.ts'
+import { type Available, between, pair, type Scenario, services } from './scenarios.ts'
 
 /** Scenarios at the same time: they mostly wait for heartbeats and silence. */
 const PARALLEL = 4
@@ -36,10 +36,15 @@ function scenariosOf(available: Available): Scenario[] {
         pair(available, { kind }, ours, isPublic),
         pair(available, { kind: 'ours', pilotctl: kind }, { kind }, isPublic),
       )
+    scenarios.push(
+      services(available, { kind }, ours),
+      services(available, { kind: 'ours', pilotctl: kind }, { kind, pilotctl: 'ours' }),
+    )
   }
   if (available.G1 !== undefined && available.G2 !== undefined)
     for (const isPublic of [true, false]) scenarios.push(between(available, isPublic))
   for (const isPublic of [true, false]) scenarios.push(pair(available, ours, ours, isPublic))
+  scenarios.push(services(available, ours, ours))
   return scenarios
 }
 

@@ -12,6 +12,7 @@ import type { Program } from './processes.ts'
 import type { Kind, Programs } from './programs.ts'
 import type { Report } from './report.ts'
 import { restartNode, restartRendezvous } from './restart-checks.ts'
+import { tasks } from './task-checks.ts'
 import { bench, events, file, message, ping, traffic } from './traffic-checks.ts'
 import { end, establish, establishCrossing, refuse } from './trust-checks.ts'
 
@@ -71,6 +72,20 @@ export function pair(available: Available, a: Member, b: Member, isPublic: boole
           await checks.quiet('restarts', nodes)
         },
       ),
+  }
+}
+
+/** Two nodes that trust each other, and the services beside streams and files. */
+export function services(available: Available, a: Member, b: Member): Scenario {
+  const name = `${title(a)} - ${title(b)}, services`
+  return {
+    name,
+    run: (report, folder) =>
+      withNodes(available, name, report, folder, [a, b], false, async (checks, _, nodes) => {
+        const [first, second] = nodes as [LiveNode, LiveNode]
+        await establish(checks, first, second)
+        await tasks(checks, first, second)
+      }),
   }
 }
 

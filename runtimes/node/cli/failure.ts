@@ -10,6 +10,10 @@ export type CliCode =
   | 'connection_failed'
   | 'timeout'
   | 'internal'
+  | 'internal_error'
+  | 'invalid_state'
+  | 'expired'
+  | 'auth_required'
   | 'unavailable'
 
 export const CLI_CODES: Readonly<Record<CliCode, string>> = {
@@ -20,6 +24,10 @@ export const CLI_CODES: Readonly<Record<CliCode, string>> = {
   connection_failed: 'Network, peer or registry failure (may be retried)',
   timeout: 'No answer in time (may be retried with a longer timeout)',
   internal: 'A local file or process could not be used',
+  internal_error: 'As internal, of task commands',
+  invalid_state: 'A task is past the step that was asked for',
+  expired: 'A task was not answered in time',
+  auth_required: 'An admin token is needed',
   unavailable: 'The daemon in use does not have this function',
 }
 

@@ -194,6 +194,48 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
     summary: 'Send one datagram; it may be lost',
     examples: ['pilotctl dgram agent-b 6000 --data "tick"'],
   },
+  'task submit': {
+    summary: 'Offer a task to a node',
+    notes: `${TARGET}\nIt is refused where the polo score of that node is above the one of this node.`,
+    examples: ['pilotctl task submit agent-b --task "translate the report"'],
+  },
+  'task accept': {
+    summary: 'Take a task, within a minute after it came',
+    examples: ['pilotctl task list --type received', 'pilotctl task accept --id <task_id>'],
+  },
+  'task decline': {
+    summary: 'Refuse a task',
+    examples: ['pilotctl task decline --id <task_id> --justification "too large"'],
+  },
+  'task execute': {
+    summary: 'Start the task that was accepted first',
+    examples: ['pilotctl task queue', 'pilotctl task execute'],
+  },
+  'task send-results': {
+    summary: 'Send what came of a task to its submitter',
+    notes:
+      'The file kinds of the reference: documents, tables, pictures, models. It arrives\nin ~/.pilot/tasks/results over there.',
+    examples: [
+      'pilotctl task send-results --id <task_id> --results "done"',
+      'pilotctl task send-results --id <task_id> --file report.pdf',
+    ],
+  },
+  'task list': {
+    summary: 'Tasks that came, and tasks submitted',
+    examples: ['pilotctl task list', 'pilotctl task list --type submitted'],
+  },
+  'task queue': {
+    summary: 'Accepted tasks, in the order of execute',
+    examples: ['pilotctl task queue'],
+  },
+  'enable-tasks': {
+    summary: 'Tell the registry that this node takes tasks',
+    examples: ['pilotctl enable-tasks'],
+  },
+  'disable-tasks': {
+    summary: 'Tell the registry that it takes none',
+    examples: ['pilotctl disable-tasks'],
+  },
   ping: {
     summary: "Time round trips to a node's echo port",
     notes: `${TARGET}\n${ASKS_FIRST} The time includes opening a stream.`,

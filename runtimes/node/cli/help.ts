@@ -2,6 +2,8 @@
 import type { Command, Option } from 'commander'
 
 const COLUMNS = 80
+/** Commands of a group that the list of all commands names. */
+const LISTED_MAX = 3
 
 /** Sets the looks of a program's help; its subcommands made afterwards inherit them. */
 export function plainHelp(command: Command): Command {
@@ -19,8 +21,9 @@ function optionDescription({ description, defaultValue, negate }: Option): strin
   return hasDefault ? `${description} (default: ${defaultValue})` : description
 }
 
-/** `connect <target> [port]`; a group as `daemon start|stop|status`. */
+/** `connect <target> [port]`; a group as `daemon start|stop|status`, a large one as `task <command>`. */
 function subcommandTerm(command: Command): string {
+  if (command.commands.length > LISTED_MAX) return `${command.name()} <command>`
   if (command.commands.length > 0)
     return `${command.name()} ${command.commands.map((one) => one.name()).join('|')}`
   const words = command.registeredArguments.map((argument) => {

@@ -16,6 +16,7 @@ import { addMessageCommand } from './commands/message.ts'
 import { addNamingCommands } from './commands/naming.ts'
 import { addSetupCommands } from './commands/setup.ts'
 import { addStreamCommands } from './commands/stream.ts'
+import { addTaskCommands } from './commands/task.ts'
 import { addTrustCommands } from './commands/trust.ts'
 import { type CliError, usageError } from './failure.ts'
 import { closest, plainHelp, wrap } from './help.ts'
@@ -73,6 +74,8 @@ export function createProgram(cli: Cli): Command {
   addMailboxCommands(program, cli)
   addEventCommands(program, cli)
   addDatagramCommands(program, cli)
+  program.commandsGroup('Work:')
+  addTaskCommands(program, cli)
   program.commandsGroup('Measure:')
   addDiagnosticCommands(program, cli)
   addBenchCommand(program, cli)

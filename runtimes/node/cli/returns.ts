@@ -42,6 +42,15 @@ export const RETURNS: Readonly<Record<string, string>> = {
   listen:
     'messages [{src_addr, src_port, data, bytes}], timeout; with --count 0 one object per line',
   dgram: 'target, port, bytes, confirmed',
+  'task submit': 'target, task_id, task, status (200 or 400), message, accepted (bool)',
+  'task accept': 'task_id, status, message',
+  'task decline': 'task_id, status, justification, message',
+  'task execute': 'task_id, task_description, status, from',
+  'task send-results': 'task_id, status, sent_to, sent_type, [filename, file_size]',
+  'task list': 'tasks [{task_id, description, status, from, to, created_at, category}]',
+  'task queue': 'queue [{task_id, description, from, created_at}], count',
+  'enable-tasks': 'node_id, task_exec, type',
+  'disable-tasks': 'node_id, task_exec, type',
   ping: 'target, results [{seq, bytes, rtt_ms} or {seq, error}], timeout',
   traceroute: 'target, setup_ms, rtt_samples [{rtt_ms, bytes}], [path, endpoint] or error',
   bench:
