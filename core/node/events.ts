@@ -28,6 +28,8 @@ export type NodeMachineEvent =
     }
   // News
   | { readonly type: 'registered'; readonly address: Address }
+  /** The registry knows our hostname and visibility, or has refused them. */
+  | { readonly type: 'announced' }
   | { readonly type: 'registration-refused'; readonly reason: string }
   | { readonly type: 'hostname-refused'; readonly hostname: string; readonly reason: string }
   | { readonly type: 'registry-lost'; readonly reason: string }

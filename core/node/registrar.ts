@@ -49,7 +49,8 @@ export class Registrar {
     if (event === undefined) return false
     if (event.type === 'registered') return event
     const { context, desk } = this.#parts
-    if (event.type === 'refused')
+    if (event.type === 'announced') context.emit(event)
+    else if (event.type === 'refused')
       context.emit({ type: 'registration-refused', reason: event.reason })
     else desk.ask({ kind: 'registration', request: event.kind }, this.#message(event.kind), now)
     return true

@@ -22,6 +22,8 @@ export type RegistrationEvent =
   | { readonly type: 'request'; readonly kind: RegistrationRequest }
   /** The registry's word on who we are; the first time and after every registration. */
   | { readonly type: 'registered'; readonly nodeId: number; readonly address: Address }
+  /** It has heard, and answered, who may see us and what we are called; after every registration. */
+  | { readonly type: 'announced' }
   /** The registry refused us, with its words; it is tried again. */
   | { readonly type: 'refused'; readonly reason: string }
 
@@ -49,6 +51,8 @@ export class Registration {
   isEager = false
   hostname = ''
   isPublic = false
+  /** What the registry was told since it registered us, and has not answered. */
+  readonly #unannounced = new Set<RegistrationRequest>()
   #events: RegistrationEvent[] = []
 
   constructor(options: RegistrationOptions) {
@@ -93,6 +97,7 @@ export class Registration {
 
   handleReply(kind: RegistrationRequest, reply: RegistryMessage, now: Instant): void {
     if (this.#isStopped) return
+    this.#handleAnnounced(kind)
     if (kind === 'register') this.#handleRegistered(reply, now)
     else if (kind === 'heartbeat') {
       this.#heartbeatFailures = 0
@@ -103,6 +108,7 @@ export class Registration {
   /** `isRefusal`: the registry answered no, as opposed to not at all. */
   handleFailure(kind: RegistrationRequest, reason: string, isRefusal: boolean, now: Instant): void {
     if (this.#isStopped) return
+    this.#handleAnnounced(kind)
     if (kind === 'register') {
       this.#isAsking = false
       this.#retryRegister(now)
@@ -158,10 +164,22 @@ export class Registration {
     this.#nextHeartbeatAt = now + this.#options.keepaliveMs
     this.#nextPollAt = now
     this.#events.push({ type: 'registered', nodeId: this.#nodeId, address: parsed })
-    if (this.isPublic) this.#events.push({ type: 'request', kind: 'visibility' })
-    if (this.hostname !== '') this.#events.push({ type: 'request', kind: 'hostname' })
+    this.#unannounced.clear()
+    if (this.isPublic) this.#announce('visibility')
+    if (this.hostname !== '') this.#announce('hostname')
+    if (this.#unannounced.size === 0) this.#events.push({ type: 'announced' })
     if (this.#observed !== undefined && !sameEndpoint(this.#observed, this.#registeredWith))
       this.#nextRegisterAt = now
+  }
+
+  #announce(kind: 'visibility' | 'hostname'): void {
+    this.#unannounced.add(kind)
+    this.#events.push({ type: 'request', kind })
+  }
+
+  #handleAnnounced(kind: RegistrationRequest): void {
+    if (this.#unannounced.delete(kind) && this.#unannounced.size === 0)
+      this.#events.push({ type: 'announced' })
   }
 
   #retryRegister(now: Instant): void {

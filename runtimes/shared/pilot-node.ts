@@ -43,6 +43,7 @@ import { type OpenWebSocket, openWebSocket } from './web-socket.ts'
 const DIAL_TIMEOUT_MS = 25_000
 const PING_TIMEOUT_MS = 10_000
 const CLOSE_TIMEOUT_MS = 2000
+const PROFILE_TIMEOUT_MS = 2000
 const REGISTRATION_TIMEOUT_MS = 10_000
 
 export interface PilotNodeOptions {
@@ -81,6 +82,8 @@ export class SharedPilotNode implements PilotNode {
   readonly #datagramSubscribers = new Set<(datagram: PilotDatagram) => void>()
   #directPaths: DirectPaths | undefined
   #registered: Deferred<void> | undefined
+  /** Settles when the registry knows the node's hostname and visibility, so that others can find it. */
+  readonly #announced: Deferred<void> = defer<void>()
   /** Settles when datagrams can flow, for sockets that have a connection behind them. */
   #connected: Deferred<void> | undefined
   #relayReason = 'no answer'
@@ -143,6 +146,7 @@ export class SharedPilotNode implements PilotNode {
     node.#driver.drain()
     try {
       await node.#registered.promise
+      await node.#profileKnown()
       if (options.socket.identify !== undefined) await node.#connect(timeoutMs, signal)
     } catch (error) {
       node.#driver.stop()
@@ -395,6 +399,9 @@ export class SharedPilotNode implements PilotNode {
         this.#registered?.resolve()
         this.#emit(event)
         break
+      case 'announced':
+        this.#announced.resolve()
+        break
       case 'registry-reply':
       case 'registry-failed':
       case 'registration-refused':
@@ -428,6 +435,16 @@ export class SharedPilotNode implements PilotNode {
     } else if (event.type === 'relay-lost') this.#relayReason = event.reason
     this.#isConnected = event.type === 'relay-connected'
     this.#emit(event)
+  }
+
+  /** A registry that is slow to answer this does not keep the node from starting. */
+  #profileKnown(): Promise<void> {
+    const { promise } = this.#announced
+    const late = new Promise<void>((resolve) => {
+      const cancel = this.#clock.schedule(this.#clock.now() + PROFILE_TIMEOUT_MS, resolve)
+      void promise.then(cancel)
+    })
+    return Promise.race([promise, late])
   }
 
   async #connect(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
