@@ -1,10 +1,10 @@
-/** What is shared by all nodes: scores, networks and beacons (spec/04 §10.1, §11, §12). */
+/** What is shared by all nodes: scores and beacons (spec/04 §11, §12). */
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
 import { POLO_DELTA_MAX, POLO_SCORE_MAX } from './limits.ts'
 import type { NodeRecord } from './node-table.ts'
 import { backboneAddress } from './register-operation.ts'
 import { type Operation, refuse } from './registry-desk.ts'
-import { networkIdField, nodeIdField, stringField } from './request-fields.ts'
+import { nodeIdField, stringField } from './request-fields.ts'
 
 function scoreAnswer(type: string, { id, poloScore }: NodeRecord): RegistryMessage {
   return { type, node_id: id, address: backboneAddress(id), polo_score: poloScore }
@@ -46,23 +46,6 @@ const updatePoloScore: Operation = (desk, { message, connection, now }) => {
 /** Deviation (spec/04 §22 W11): nobody may set scores; no client of the base profile does. */
 const setPoloScore: Operation = () => refuse('set_polo_score is not available on this registry')
 
-const listNetworks: Operation = (desk) => ({
-  type: 'list_networks_ok',
-  networks: [{ id: 0, name: 'backbone', members: desk.nodes.liveCount, join_rule: 'open' }],
-})
-
-const listNodes: Operation = (_desk, { message }) => {
-  const networkId = networkIdField(message, 'network_id')
-  return refuse(
-    networkId === 0
-      ? 'listing backbone nodes is not permitted (use lookup with a specific node_id)'
-      : `network ${networkId}: network not found`,
-  )
-}
-
-const noCustomNetworks: Operation = () =>
-  refuse('custom networks are not available on this registry')
-
 const beaconRegister: Operation = (desk, { message, connection, now }) => {
   const id = nodeIdField(message, 'beacon_id')
   const problem = desk.beacons.announce(id, stringField(message, 'addr'), connection.source, now.at)
@@ -79,11 +62,6 @@ export const DIRECTORY_OPERATIONS: Readonly<Record<string, Operation>> = {
   get_polo_score: getPoloScore,
   update_polo_score: updatePoloScore,
   set_polo_score: setPoloScore,
-  list_networks: listNetworks,
-  list_nodes: listNodes,
-  create_network: noCustomNetworks,
-  join_network: noCustomNetworks,
-  leave_network: noCustomNetworks,
   beacon_register: beaconRegister,
   beacon_list: beaconList,
 }

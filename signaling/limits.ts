@@ -60,6 +60,39 @@ export const RESOLVE_CONSENTS_MAX = 1024
 export const FAREWELL_MS = 10_000
 export const FAREWELLS_MAX = 4096
 
+/** Custom networks, so that one answer lists them all. */
+export const NETWORKS_MAX = 1024
+/** Networks one node may be in. */
+export const NETWORKS_PER_NODE_MAX = 256
+/** Members without a limit of the network's own, and the highest such limit (spec/05 §14). */
+export const MEMBERS_MAX = 100_000
+export const MEMBERS_LIMIT_MAX = 10_000
+/** Members in one answer, also the most that a request may ask for (spec/05 §24 L25). */
+export const LISTED_MEMBERS_MAX = 1000
+/** Bytes of a join or network admin token. */
+export const TOKEN_BYTES_MAX = 256
+/** Invites waiting for one node, and how long they live (spec/05 §13). */
+export const INVITES_MAX = 100
+export const INVITE_LIFETIME_SECONDS: number = 30 * 24 * 3600
+/** How long the memberships of a node that deregistered wait for it (spec/05 §25.9). */
+export const DEPARTED_SECONDS: number = 7 * 24 * 3600
+/** Bytes of a policy document, its rules, and ports of a network policy (spec/05 §14). */
+export const POLICY_BYTES_MAX: number = 64 * 1024
+export const POLICY_RULES_MAX = 256
+export const POLICY_PORTS_MAX = 100
+export const DESCRIPTION_BYTES_MAX = 256
+/** Audit entries kept of each kind, and in one answer (spec/05 §17). */
+export const AUDIT_MAX = 1000
+export const AUDIT_DEFAULT = 100
+/** How far ahead a key may expire, and from when before that a heartbeat warns (spec/05 §6). */
+export const KEY_EXPIRY_MAX_SECONDS: number = 10 * 366 * 24 * 3600
+export const KEY_WARNING_SECONDS: number = 24 * 3600
+/** What a registration may say besides (spec/05 §5.1); the rest is left out. */
+export const LAN_ADDRS_MAX = 16
+export const EXTRA_ENDPOINTS_MAX = 8
+export const EXTRA_ENDPOINT_BYTES_MAX = 256
+export const VERSION_BYTES_MAX = 64
+
 /** A beacon is listed for this long after it registered (spec/04 §11). */
 export const BEACON_LIFETIME_MS = 60_000
 export const BEACONS_MAX = 256

@@ -5,6 +5,7 @@
 import { fromBase64 } from '../core/bytes.ts'
 import type { Instant } from '../core/machine.ts'
 import { BROADCAST_NODE } from '../core/wire/address.ts'
+import type { RegistryNow } from './registry-desk.ts'
 import type { RegistryStore, StoredNode } from './registry-store.ts'
 import type { PublicKey } from './request-fields.ts'
 
@@ -30,6 +31,10 @@ export type NodeChanges = Partial<
     | 'taskExec'
     | 'signsRegistration'
     | 'relayOnly'
+    | 'keyExpiresAt'
+    | 'version'
+    | 'lanAddrs'
+    | 'endpoints'
   >
 >
 
@@ -104,7 +109,12 @@ export class NodeTable {
   }
 
   /** A new identity, or `undefined` when the 32-bit id space is used up. Ids are never given away twice. */
-  create(key: PublicKey, owner: string, endpoint: string, now: Instant): NodeRecord | undefined {
+  create(
+    key: PublicKey,
+    owner: string,
+    endpoint: string,
+    now: RegistryNow,
+  ): NodeRecord | undefined {
     if (this.#nextId >= BROADCAST_NODE) return undefined
     const record: NodeRecord = {
       id: this.#nextId++,
@@ -121,7 +131,14 @@ export class NodeTable {
       taskExec: false,
       signsRegistration: false,
       relayOnly: false,
-      lastSeenAt: now,
+      keyCreatedAt: now.unixSeconds,
+      keyRotatedAt: 0,
+      keyExpiresAt: 0,
+      keyRotations: 0,
+      version: '',
+      lanAddrs: [],
+      endpoints: [],
+      lastSeenAt: now.at,
       authenticatedAt: undefined,
     }
     this.#live++
@@ -156,6 +173,9 @@ export class NodeTable {
       tags: [],
       taskExec: false,
       relayOnly: false,
+      version: '',
+      lanAddrs: [],
+      endpoints: [],
     })
   }
 
@@ -166,13 +186,16 @@ export class NodeTable {
     )
   }
 
-  /** The old key is forgotten: it would name a new identity. */
-  rekey(record: NodeRecord, key: PublicKey): NodeRecord {
+  /** The old key is forgotten: it would name a new identity. The new one does not expire (spec/05 §24 L13). */
+  rekey(record: NodeRecord, key: PublicKey, unixSeconds: number): NodeRecord {
     return this.#put({
       ...record,
       publicKey: key.text,
       keyBytes: key.bytes,
       signsRegistration: false,
+      keyRotatedAt: unixSeconds,
+      keyExpiresAt: 0,
+      keyRotations: record.keyRotations + 1,
     })
   }
 

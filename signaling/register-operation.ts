@@ -4,12 +4,14 @@ import { registerChallenge } from '../core/wire/registry-challenge.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
 import { OWNER_BYTES_MAX, STALE_AFTER_MS } from './limits.ts'
 import type { NodeRecord, NodeTable } from './node-table.ts'
+import { registrationExtras, sameExtras } from './registration-extras.ts'
 import { Refusal, type RegistryDesk, type RegistryRequest, refuse } from './registry-desk.ts'
 import {
   booleanField,
   cutBytes,
   type PublicKey,
   parsePublicKey,
+  quoted,
   registeredEndpoint,
   stringField,
 } from './request-fields.ts'
@@ -40,19 +42,33 @@ export function register(desk: RegistryDesk, request: RegistryRequest): Registry
   const relayOnly = booleanField(message, 'relay_only')
   const owner = cutBytes(stringField(message, 'owner'), OWNER_BYTES_MAX)
 
+  const extras = registrationExtras(message)
   if (known !== undefined && needsProof(known, request, relayOnly, isSigned)) {
-    connection.holdRegistration(known.id, { endpoint, relayOnly, hostname: wanted })
-    return answer(known.id, keyText, undefined, hostnameError)
+    connection.holdRegistration(known.id, { endpoint, relayOnly, hostname: wanted, extras })
+    return answer(known, keyText, undefined, hostnameError)
   }
   const placed = place(desk, request, { known, key, owner, endpoint, relayOnly, isSigned })
   if (placed instanceof Refusal) return placed.reply
-  const node = wanted === '' ? placed : claimHostname(desk, placed, wanted)
+  const extended = sameExtras(placed, extras) ? placed : desk.nodes.change(placed, extras)
+  const node = wanted === '' ? extended : claimHostname(desk, extended, wanted)
+  desk.networks.comeBack(node.id)
+  const isKnown = known !== undefined
+  desk.audit.add(isKnown ? 'node.re_registered' : 'node.registered', now.unixSeconds, {
+    node: node.id,
+  })
   return answer(
-    node.id,
+    node,
     keyText,
     wanted !== '' && node.hostname === wanted ? wanted : undefined,
-    hostnameError,
+    hostnameError ?? takenError(node, wanted),
   )
+}
+
+/** The base profile says nothing here (spec/05 §1.2). */
+function takenError(node: NodeRecord, wanted: string): string | undefined {
+  return wanted === '' || node.hostname === wanted
+    ? undefined
+    : `hostname ${quoted(wanted)} already in use`
 }
 
 /**
@@ -110,11 +126,12 @@ function place(
   const recovered =
     desk.options.allowOwnerRecovery === true && owner !== '' ? nodes.byOwner(owner) : undefined
   if (recovered !== undefined && !recovered.isLive) {
-    const node = nodes.revive(nodes.rekey(recovered, key), endpoint, now.at)
+    const rekeyed = nodes.rekey(recovered, key, now.unixSeconds)
+    const node = nodes.revive(rekeyed, endpoint, now.at)
     return withFlags(nodes, node, relayOnly, isSigned)
   }
   if (nodes.size >= desk.limits.nodesMax) return new Refusal('registry full')
-  const node = nodes.create(key, owner, endpoint, now.at)
+  const node = nodes.create(key, owner, endpoint, now)
   if (node === undefined) return new Refusal('node ID space exhausted')
   return withFlags(nodes, node, relayOnly, isSigned)
 }
@@ -129,7 +146,7 @@ function withFlags(
   return nodes.change(node, { relayOnly, ...(isSigned ? { signsRegistration: true } : {}) })
 }
 
-/** A name that another node has is silently not set (spec/04 §8.1). */
+/** A name that another node has is not set (spec/04 §8.1). */
 function claimHostname(desk: RegistryDesk, node: NodeRecord, hostname: string): NodeRecord {
   const holder = desk.nodes.byHostname(hostname)
   if (holder !== undefined) return holder.id === node.id ? holder : node
@@ -137,7 +154,7 @@ function claimHostname(desk: RegistryDesk, node: NodeRecord, hostname: string): 
 }
 
 function answer(
-  nodeId: number,
+  { id: nodeId, endpoint }: NodeRecord,
   keyText: string,
   hostname: string | undefined,
   hostnameError: string | undefined,
@@ -148,6 +165,8 @@ function answer(
     network_id: 0,
     address: backboneAddress(nodeId),
     public_key: keyText,
+    observed_addr: endpoint,
+    protocol_version: 1,
     ...(hostname === undefined ? {} : { hostname }),
     ...(hostnameError === undefined ? {} : { hostname_error: hostnameError }),
   }

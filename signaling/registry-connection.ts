@@ -2,6 +2,7 @@
 import type { Endpoint } from '../core/machine.ts'
 import { PENDING_REGISTRATIONS_MAX, PROVEN_MAX } from './limits.ts'
 import type { NodeRecord } from './node-table.ts'
+import type { RegistrationExtras } from './registration-extras.ts'
 import { rateKey } from './request-fields.ts'
 
 /** A registration from a new place that takes effect when this connection proves the key. */
@@ -10,6 +11,7 @@ export interface PendingRegistration {
   readonly relayOnly: boolean
   /** `''`: none asked for. */
   readonly hostname: string
+  readonly extras: RegistrationExtras
 }
 
 export class RegistryConnection {

@@ -7,6 +7,7 @@ import type { CryptoProvider } from '../core/crypto/provider.ts'
 import type { Instant } from '../core/machine.ts'
 import { TokenBuckets } from '../core/rate-limit.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
+import { AuditLog } from './audit-log.ts'
 import { BeaconDirectory } from './beacon-directory.ts'
 import { Farewells } from './farewells.ts'
 import { HandshakeInbox } from './handshake-inbox.ts'
@@ -17,6 +18,7 @@ import {
   DEREGISTER_PER_SECOND,
   type RegistryLimits,
 } from './limits.ts'
+import { NetworkTable } from './network-table.ts'
 import { type NodeRecord, NodeTable } from './node-table.ts'
 import type { RegistryConnection } from './registry-connection.ts'
 import type { RegistryStore } from './registry-store.ts'
@@ -41,6 +43,8 @@ export interface RegistryOptions {
   readonly beaconAt?: (localAddress: string | undefined) => string | undefined
   /** Beacons from loopback and private addresses may announce any endpoint (spec/04 §22 W12). Default false. */
   readonly trustLocalBeacons?: boolean
+  /** Opens what needs it (spec/05 §11), custom networks among it. Without one nobody may. */
+  readonly adminToken?: string
 }
 
 export interface RegistryRequest {
@@ -80,6 +84,10 @@ export class RegistryDesk {
   readonly farewells: Farewells = new Farewells()
   readonly inbox: HandshakeInbox
   readonly beacons: BeaconDirectory
+  readonly networks: NetworkTable
+  readonly audit: AuditLog
+  /** Unix seconds at which network 0 came to be: when this registry started. */
+  readonly createdAt: number
   readonly registrations: TokenBuckets<string>
   readonly requests: TokenBuckets<string>
   readonly nodeRequests: TokenBuckets<number>
@@ -97,6 +105,9 @@ export class RegistryDesk {
     this.inbox = new HandshakeInbox(store)
     this.beacons = new BeaconDirectory(options.trustLocalBeacons ?? false)
     const { limits } = this
+    this.networks = new NetworkTable(store)
+    this.audit = new AuditLog(store, (options.adminToken ?? '') !== '')
+    this.createdAt = now.unixSeconds
     this.registrations = new TokenBuckets({
       burst: limits.registrationsPerMinute,
       perSecond: limits.registrationsPerMinute / 60,
@@ -121,23 +132,30 @@ export class RegistryDesk {
     this.nodes.load(state.nodes, state.nextNodeId, now.at)
     this.trust.load(state.pairs, state.consents)
     this.inbox.load(state.requests, state.responses, state.relayed)
+    this.networks.load(state)
+    this.audit.load(state.audit)
   }
 
   /** A missing, undecodable or wrong signature is refused; each costs its source more than a request. */
   verify(
-    { message, connection, now }: RegistryRequest,
+    request: RegistryRequest,
     key: Uint8Array,
     challenge: string,
     { missing, wrong }: AuthenticationTexts = {},
   ): Refusal | undefined {
-    const text = stringField(message, 'signature')
+    const text = stringField(request.message, 'signature')
     if (text === '') return new Refusal(missing ?? 'signature required for authenticated node')
     const signature = parseSignature(text)
     if (signature === undefined)
       return new Refusal('invalid signature encoding: need base64 of 64 bytes')
     if (this.options.verify(key, utf8(challenge), signature)) return undefined
-    this.requests.charge(connection.rateKey, BAD_SIGNATURE_COST, now.at)
+    this.chargeForgery(request)
     return new Refusal(wrong ?? 'signature verification failed')
+  }
+
+  /** A wrong secret costs its source more than a request. */
+  chargeForgery({ connection, now }: RegistryRequest): void {
+    this.requests.charge(connection.rateKey, BAD_SIGNATURE_COST, now.at)
   }
 
   /**
@@ -167,8 +185,8 @@ export class RegistryDesk {
     const registration = connection.takeRegistration(node.id)
     let current = node
     if (registration !== undefined) {
-      const { endpoint, relayOnly } = registration
-      current = this.nodes.change(node, { endpoint, relayOnly })
+      const { endpoint, relayOnly, extras } = registration
+      current = this.nodes.change(node, { endpoint, relayOnly, ...extras })
       current.lastSeenAt = now.at
       if (
         registration.hostname !== '' &&
@@ -185,7 +203,7 @@ export class RegistryDesk {
    * the target must have consented (spec/04 §22 W7).
    */
   mayResolve(requester: number, target: NodeRecord): boolean {
-    if (target.isPublic) return true
+    if (target.isPublic || this.networks.share(requester, target.id)) return true
     return this.trust.hasPair(requester, target.id) && this.trust.hasConsent(target.id, requester)
   }
 }

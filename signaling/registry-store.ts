@@ -21,6 +21,78 @@ export interface StoredNode {
   readonly signsRegistration: boolean
   /** Reached through a beacon only; `endpoint` is told to nobody (spec/09). */
   readonly relayOnly: boolean
+  /** Unix seconds, 0 when not known, when it never was rotated, when it does not expire (spec/05 §6.3). */
+  readonly keyCreatedAt: number
+  readonly keyRotatedAt: number
+  readonly keyExpiresAt: number
+  readonly keyRotations: number
+  /** What the daemon said at its last registration (spec/05 §5.1). */
+  readonly version: string
+  /** `ip:port`. */
+  readonly lanAddrs: readonly string[]
+  readonly endpoints: readonly ExtraEndpoint[]
+}
+
+/** Another way to reach a node, as it named it (spec/05 §5.1). */
+export interface ExtraEndpoint {
+  readonly network: string // `tcp` or `turn`
+  readonly addr: string
+}
+
+export type JoinRule = 'open' | 'token' | 'invite'
+/** `''` in a network whose roles were dropped with its enterprise flag (spec/05 §12). */
+export type MemberRole = 'owner' | 'admin' | 'member' | ''
+
+export interface StoredNetwork {
+  readonly id: number // 1..65535
+  readonly name: string
+  readonly joinRule: JoinRule
+  /** In clear, `''` when there is none: snapshots for a reference carry them, and this file is private. */
+  readonly token: string
+  readonly adminToken: string
+  readonly isEnterprise: boolean
+  /** Unix seconds. */
+  readonly createdAt: number
+  /** 0: no limit. */
+  readonly maxMembers: number
+  /** `null` when never set. */
+  readonly allowedPorts: readonly number[] | null
+  readonly description: string
+  /** JSON texts, `''` when there is none. */
+  readonly rules: string
+  readonly exprPolicy: string
+}
+
+export interface StoredMember {
+  readonly network: number
+  readonly node: number
+  readonly role: MemberRole
+  readonly tags: readonly string[]
+  /** Unix seconds since when it is deregistered; 0 while it is not. */
+  readonly departedAt: number
+}
+
+export interface StoredInvite {
+  readonly network: number
+  readonly target: number
+  readonly inviter: number
+  readonly unixSeconds: number
+}
+
+/** `node`: what any node can cause; `admin`: what concerns keys and networks. They do not displace each other. */
+export type AuditKind = 'node' | 'admin'
+
+export interface StoredAuditEntry {
+  /** From 1, never used twice. */
+  readonly sequence: number
+  readonly kind: AuditKind
+  readonly unixSeconds: number
+  readonly action: string
+  /** 0: none. */
+  readonly node: number
+  readonly network: number
+  /** `k=v, k=v` */
+  readonly details: string
 }
 
 /** `asked`: a relayed request, an accepting answer or reported trust. `resolved`: it resolved the receiver. */
@@ -64,6 +136,14 @@ export interface StoredState {
   readonly requests: Iterable<StoredRequest>
   readonly responses: Iterable<StoredResponse>
   readonly relayed: Iterable<StoredRelayed>
+  /** Above every network id ever given away. */
+  readonly nextNetworkId: number
+  readonly networks: Iterable<StoredNetwork>
+  /** In the order of joining. */
+  readonly members: Iterable<StoredMember>
+  readonly invites: Iterable<StoredInvite>
+  /** Oldest first. */
+  readonly audit: Iterable<StoredAuditEntry>
 }
 
 export interface RegistryStore {
@@ -82,6 +162,15 @@ export interface RegistryStore {
   deleteResponse(target: number, from: number): void
   saveRelayed(relayed: StoredRelayed): void
   deleteRelayed(target: number, from: number): void
+  saveNextNetworkId(next: number): void
+  saveNetwork(network: StoredNetwork): void
+  deleteNetwork(id: number): void
+  saveMember(member: StoredMember): void
+  deleteMember(network: number, node: number): void
+  saveInvite(invite: StoredInvite): void
+  deleteInvite(network: number, target: number): void
+  saveAuditEntry(entry: StoredAuditEntry): void
+  deleteAuditEntry(sequence: number): void
 
   /** Changes since the last successful `commit`. */
   readonly pendingChanges: number
@@ -108,6 +197,11 @@ export class MemoryStore implements RegistryStore {
       requests: [],
       responses: [],
       relayed: [],
+      nextNetworkId: 1,
+      networks: [],
+      members: [],
+      invites: [],
+      audit: [],
     }
   }
 
@@ -123,6 +217,15 @@ export class MemoryStore implements RegistryStore {
   deleteResponse(): void {}
   saveRelayed(): void {}
   deleteRelayed(): void {}
+  saveNextNetworkId(): void {}
+  saveNetwork(): void {}
+  deleteNetwork(): void {}
+  saveMember(): void {}
+  deleteMember(): void {}
+  saveInvite(): void {}
+  deleteInvite(): void {}
+  saveAuditEntry(): void {}
+  deleteAuditEntry(): void {}
   commit(): void {}
   close(): void {}
 }

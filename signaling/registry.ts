@@ -4,9 +4,16 @@
  */
 import type { Instant } from '../core/machine.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
+import { AUDIT_OPERATIONS } from './audit-operations.ts'
 import { DIRECTORY_OPERATIONS } from './directory-operations.ts'
+import { INVITE_OPERATIONS } from './invite-operations.ts'
+import { KEY_OPERATIONS } from './key-operations.ts'
 import { STALE_AFTER_MS, SWEEP_INTERVAL_MS } from './limits.ts'
+import { LOOKUP_OPERATIONS } from './lookup-operations.ts'
+import { MEMBER_OPERATIONS } from './member-operations.ts'
+import { NETWORK_OPERATIONS } from './network-operations.ts'
 import { NODE_OPERATIONS } from './node-operations.ts'
+import { POLICY_OPERATIONS } from './policy-operations.ts'
 import { register } from './register-operation.ts'
 import type { RegistryConnection } from './registry-connection.ts'
 import {
@@ -24,8 +31,15 @@ export type { RegistryNow, RegistryOptions } from './registry-desk.ts'
 const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
   ['register', register],
   ...Object.entries(NODE_OPERATIONS),
+  ...Object.entries(LOOKUP_OPERATIONS),
   ...Object.entries(TRUST_OPERATIONS),
   ...Object.entries(DIRECTORY_OPERATIONS),
+  ...Object.entries(NETWORK_OPERATIONS),
+  ...Object.entries(MEMBER_OPERATIONS),
+  ...Object.entries(INVITE_OPERATIONS),
+  ...Object.entries(POLICY_OPERATIONS),
+  ...Object.entries(KEY_OPERATIONS),
+  ...Object.entries(AUDIT_OPERATIONS),
 ])
 
 /** Request types this registry knows, for counters: any other type counts as one. */
@@ -82,7 +96,12 @@ export class Registry {
     const stale = [...desk.nodes.liveNodes()].filter(
       (node) => now.at - node.lastSeenAt >= STALE_AFTER_MS,
     )
-    for (const node of stale) desk.nodes.remove(node)
+    for (const node of stale) {
+      desk.nodes.remove(node)
+      desk.audit.add('node.reaped', now.unixSeconds, { node: node.id })
+    }
+    for (const { network, node } of desk.networks.sweep(now.unixSeconds))
+      desk.audit.add('network.owner_lost', now.unixSeconds, { node, network })
     desk.inbox.sweep(now.unixSeconds)
     desk.beacons.sweep(now.at)
     desk.registrations.sweep(now.at)

@@ -61,6 +61,8 @@ export interface RendezvousOptions {
   readonly allowOwnerRecovery?: boolean
   readonly allowUnboundRotation?: boolean
   readonly trustLocalBeacons?: boolean
+  /** Opens custom networks, policies and the audit log to who knows it (spec/05 §11). */
+  readonly adminToken?: string
 }
 
 export interface Rendezvous extends AsyncDisposable {

@@ -10,7 +10,11 @@ import { BROADCAST_NODE } from '../core/wire/address.ts'
 import type {
   ConsentKind,
   RegistryStore,
+  StoredAuditEntry,
   StoredConsent,
+  StoredInvite,
+  StoredMember,
+  StoredNetwork,
   StoredNode,
   StoredRelayed,
   StoredRequest,
@@ -18,63 +22,19 @@ import type {
   StoredState,
 } from './registry-store.ts'
 import { parseEndpoint, parsePublicKey } from './request-fields.ts'
+import {
+  auditOf,
+  BadRow,
+  inviteOf,
+  keyFactsOf,
+  memberOf,
+  networkOf,
+  type Row,
+} from './sqlite-rows.ts'
+import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION, SQL } from './sqlite-schema.ts'
 import { hostnameProblem, parseTags } from './validation.ts'
 
-/** "PLTR" in the file's application id: a SQLite file of another program is not taken for ours. */
-const APPLICATION_ID = 0x504c5452
-const SCHEMA_VERSION = 2
-/** What turns a store of an older version into one of the next, by version from 1. */
-const MIGRATIONS: readonly string[] = [
-  'ALTER TABLE nodes ADD COLUMN relay_only INTEGER NOT NULL DEFAULT 0;',
-]
-
-const SCHEMA = `
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE nodes (
-  id INTEGER PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, endpoint TEXT NOT NULL,
-  is_live INTEGER NOT NULL, is_public INTEGER NOT NULL, hostname TEXT NOT NULL, tags TEXT NOT NULL,
-  polo_score INTEGER NOT NULL, task_exec INTEGER NOT NULL, signs_registration INTEGER NOT NULL,
-  relay_only INTEGER NOT NULL
-) STRICT;
-CREATE TABLE pairs (low INTEGER, high INTEGER, PRIMARY KEY (low, high)) STRICT, WITHOUT ROWID;
-CREATE TABLE consents (
-  giver INTEGER, receiver INTEGER, kind TEXT NOT NULL, PRIMARY KEY (giver, receiver)
-) STRICT;
-CREATE TABLE requests (
-  target INTEGER, sender INTEGER, justification TEXT NOT NULL, unix_seconds INTEGER NOT NULL,
-  PRIMARY KEY (target, sender)
-) STRICT;
-CREATE TABLE responses (
-  target INTEGER, sender INTEGER, accept INTEGER NOT NULL, unix_seconds INTEGER NOT NULL,
-  PRIMARY KEY (target, sender)
-) STRICT;
-CREATE TABLE relayed (
-  target INTEGER, sender INTEGER, unix_seconds INTEGER NOT NULL, PRIMARY KEY (target, sender)
-) STRICT;
-`
-
-const SQL = {
-  nextNodeId: "INSERT OR REPLACE INTO meta VALUES ('next_node_id', ?)",
-  // Not OR REPLACE: a key that is another node's must fail, not delete that node.
-  node: `INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-    public_key = excluded.public_key, owner = excluded.owner, endpoint = excluded.endpoint,
-    is_live = excluded.is_live, is_public = excluded.is_public, hostname = excluded.hostname,
-    tags = excluded.tags, polo_score = excluded.polo_score, task_exec = excluded.task_exec,
-    signs_registration = excluded.signs_registration, relay_only = excluded.relay_only`,
-  pair: 'INSERT OR REPLACE INTO pairs VALUES (?, ?)',
-  noPair: 'DELETE FROM pairs WHERE low = ? AND high = ?',
-  consent: 'INSERT OR REPLACE INTO consents VALUES (?, ?, ?)',
-  noConsent: 'DELETE FROM consents WHERE giver = ? AND receiver = ?',
-  request: 'INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?)',
-  noRequest: 'DELETE FROM requests WHERE target = ? AND sender = ?',
-  response: 'INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)',
-  noResponse: 'DELETE FROM responses WHERE target = ? AND sender = ?',
-  relayed: 'INSERT OR REPLACE INTO relayed VALUES (?, ?, ?)',
-  noRelayed: 'DELETE FROM relayed WHERE target = ? AND sender = ?',
-} as const
-
 type Change = readonly [keyof typeof SQL, ...SQLInputValue[]]
-type Row = Record<string, unknown>
 
 export class SqliteStore implements RegistryStore {
   readonly path: string
@@ -163,8 +123,11 @@ export class SqliteStore implements RegistryStore {
           accept: row.accept === 1,
         })),
         relayed: this.#all('SELECT * FROM relayed ORDER BY rowid').map((row) => this.#entry(row)),
+        ...this.#networks(new Set(nodes.map(({ id }) => id))),
+        audit: this.#all('SELECT * FROM audit ORDER BY sequence').map(auditOf),
       }
     } catch (cause) {
+      if (cause instanceof BadRow) throw this.#corrupt(cause.message)
       throw cause instanceof StorageError ? cause : this.#problem('read', cause)
     }
   }
@@ -188,6 +151,13 @@ export class SqliteStore implements RegistryStore {
       Number(node.taskExec),
       Number(node.signsRegistration),
       Number(node.relayOnly),
+      node.keyCreatedAt,
+      node.keyRotatedAt,
+      node.keyExpiresAt,
+      node.keyRotations,
+      node.version,
+      JSON.stringify(node.lanAddrs),
+      JSON.stringify(node.endpoints),
     ])
   }
 
@@ -231,6 +201,57 @@ export class SqliteStore implements RegistryStore {
     this.#changes.push(['noRelayed', target, from])
   }
 
+  saveNextNetworkId(next: number): void {
+    this.#changes.push(['nextNetworkId', next])
+  }
+
+  saveNetwork(network: StoredNetwork): void {
+    this.#changes.push([
+      'network',
+      network.id,
+      network.name,
+      network.joinRule,
+      network.token,
+      network.adminToken,
+      Number(network.isEnterprise),
+      network.createdAt,
+      network.maxMembers,
+      JSON.stringify(network.allowedPorts),
+      network.description,
+      network.rules,
+      network.exprPolicy,
+    ])
+  }
+
+  deleteNetwork(id: number): void {
+    this.#changes.push(['noNetwork', id])
+  }
+
+  saveMember({ network, node, role, tags, departedAt }: StoredMember): void {
+    this.#changes.push(['member', network, node, role, JSON.stringify(tags), departedAt])
+  }
+
+  deleteMember(network: number, node: number): void {
+    this.#changes.push(['noMember', network, node])
+  }
+
+  saveInvite({ network, target, inviter, unixSeconds }: StoredInvite): void {
+    this.#changes.push(['invite', network, target, inviter, unixSeconds])
+  }
+
+  deleteInvite(network: number, target: number): void {
+    this.#changes.push(['noInvite', network, target])
+  }
+
+  saveAuditEntry(entry: StoredAuditEntry): void {
+    const { sequence, kind, unixSeconds, action, node, network, details } = entry
+    this.#changes.push(['audit', sequence, kind, unixSeconds, action, node, network, details])
+  }
+
+  deleteAuditEntry(sequence: number): void {
+    this.#changes.push(['noAudit', sequence])
+  }
+
   get pendingChanges(): number {
     return this.#changes.length
   }
@@ -268,7 +289,8 @@ export class SqliteStore implements RegistryStore {
       const publicKey = parsePublicKey(String(row.public_key))
       if (publicKey === undefined) throw this.#corrupt(`the key of node ${id}`)
       const endpoint = String(row.endpoint)
-      if (parseEndpoint(endpoint) === undefined) throw this.#corrupt(`the endpoint of node ${id}`)
+      if (endpoint !== '' && parseEndpoint(endpoint) === undefined)
+        throw this.#corrupt(`the endpoint of node ${id}`)
       const hostname = String(row.hostname)
       if (hostname !== '' && (hostnameProblem(hostname) !== undefined || hostnames.has(hostname)))
         throw this.#corrupt(`the hostname of node ${id}`)
@@ -286,8 +308,29 @@ export class SqliteStore implements RegistryStore {
         taskExec: row.task_exec === 1,
         signsRegistration: row.signs_registration === 1,
         relayOnly: row.relay_only === 1,
+        ...keyFactsOf(row),
       }
     })
+  }
+
+  #networks(
+    nodes: ReadonlySet<number>,
+  ): Pick<StoredState, 'nextNetworkId' | 'networks' | 'members' | 'invites'> {
+    const nextNetworkId = this.#number(
+      "SELECT coalesce((SELECT value FROM meta WHERE name = 'next_network_id'), 1) AS n",
+      'n',
+    )
+    const networks = this.#all('SELECT * FROM networks ORDER BY id').map(networkOf)
+    const ids = new Set(networks.map(({ id }) => id))
+    if (nextNetworkId < 1 || networks.some(({ id }) => id >= nextNetworkId))
+      throw this.#corrupt('next_network_id')
+    const members = this.#all('SELECT * FROM members ORDER BY rowid').map(memberOf)
+    const invites = this.#all('SELECT * FROM invites ORDER BY rowid').map(inviteOf)
+    if (members.some(({ network, node }) => !ids.has(network) || !nodes.has(node)))
+      throw this.#corrupt('a member of no network, or that is no node')
+    if (invites.some(({ network, target }) => !ids.has(network) || !nodes.has(target)))
+      throw this.#corrupt('an invite to no network, or of no node')
+    return { nextNetworkId, networks, members, invites }
   }
 
   #tags(text: unknown, id: number): readonly string[] {

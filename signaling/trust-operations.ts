@@ -7,8 +7,22 @@ import {
   revokeTrustChallenge,
 } from '../core/wire/registry-challenge.ts'
 import { JUSTIFICATION_BYTES_MAX } from './limits.ts'
-import { nodeNotFound, type Operation, Refusal, refuse } from './registry-desk.ts'
+import {
+  nodeNotFound,
+  type Operation,
+  Refusal,
+  type RegistryDesk,
+  refuse,
+} from './registry-desk.ts'
 import { booleanField, cutBytes, nodeIdField, stringField } from './request-fields.ts'
+
+/** Makes the pair, which either side can. */
+function noteTrust(desk: RegistryDesk, nodeId: number, peerId: number, unixSeconds: number): void {
+  const isNew = !desk.trust.hasPair(nodeId, peerId)
+  desk.trust.addPair(nodeId, peerId)
+  if (isNew)
+    desk.audit.add('trust.created', unixSeconds, { node: nodeId, details: { peer_id: peerId } })
+}
 
 const reportTrust: Operation = (desk, request) => {
   const nodeId = nodeIdField(request.message, 'node_id')
@@ -18,7 +32,7 @@ const reportTrust: Operation = (desk, request) => {
   if (desk.nodes.live(peerId) === undefined) return refuse(nodeNotFound(peerId))
   if (!desk.trust.hasRoom(nodeId, peerId)) return refuse('too many trusted peers')
   desk.trust.addConsent(nodeId, peerId, 'asked')
-  desk.trust.addPair(nodeId, peerId)
+  noteTrust(desk, nodeId, peerId, request.now.unixSeconds)
   return { type: 'report_trust_ok' }
 }
 
@@ -38,6 +52,8 @@ const revokeTrust: Operation = (desk, request) => {
   desk.inbox.withdraw(peerId, nodeId)
   if (!desk.trust.removePair(nodeId, peerId))
     return refuse(`no trust pair between ${nodeId} and ${peerId}`)
+  const subject = { node: nodeId, details: { peer_id: peerId } }
+  desk.audit.add('trust.revoked', request.now.unixSeconds, subject)
   return { type: 'revoke_trust_ok' }
 }
 
@@ -60,6 +76,8 @@ const requestHandshake: Operation = (desk, request) => {
   })
   if (problem !== undefined) return refuse(problem)
   desk.trust.addConsent(from, target, 'asked')
+  const details = { to_node_id: target }
+  desk.audit.add('handshake.relayed', now.unixSeconds, { node: from, details })
   return { type: 'request_handshake_ok', status: 'delivered' }
 }
 
@@ -74,6 +92,7 @@ const pollHandshakes: Operation = (desk, request) => {
     requests: requests.map(({ from, justification, unixSeconds }) => ({
       from_node_id: from,
       justification,
+      ...keyOf(desk, from),
       timestamp: unixSeconds,
     })),
     responses: responses.map(({ from, accept, unixSeconds }) => ({
@@ -82,6 +101,12 @@ const pollHandshakes: Operation = (desk, request) => {
       timestamp: unixSeconds,
     })),
   }
+}
+
+/** Of who asks, as v1.9 adds it (spec/05 §9). */
+function keyOf(desk: RegistryDesk, nodeId: number): { readonly public_key?: string } {
+  const node = desk.nodes.get(nodeId)
+  return node === undefined ? {} : { public_key: node.publicKey }
 }
 
 /**
@@ -106,7 +131,7 @@ const respondHandshake: Operation = (desk, request) => {
   if (accept) {
     if (!desk.trust.hasRoom(nodeId, peerId)) return refuse('too many trusted peers')
     desk.trust.addConsent(nodeId, peerId, 'asked')
-    desk.trust.addPair(nodeId, peerId)
+    noteTrust(desk, nodeId, peerId, now.unixSeconds)
   }
   desk.inbox.leaveResponse({
     target: peerId,
@@ -114,6 +139,8 @@ const respondHandshake: Operation = (desk, request) => {
     accept,
     unixSeconds: now.unixSeconds,
   })
+  const details = { peer_id: peerId, accept }
+  desk.audit.add('handshake.responded', now.unixSeconds, { node: nodeId, details })
   return { type: 'respond_handshake_ok', accept, peer_id: peerId }
 }
 

@@ -15,6 +15,14 @@ export function hostnameProblem(hostname: string): string | undefined {
   return undefined
 }
 
+/** Names of networks are written as hostnames, with another reserved word (spec/04 §10.2). */
+export function networkNameProblem(name: string): string | undefined {
+  if (name.length > 63) return 'name too long (max 63 chars)'
+  if (!HOSTNAME.test(name))
+    return 'name must be lowercase alphanumeric with hyphens, start/end with alphanumeric'
+  return name === 'backbone' ? `name ${quoted(name)} is reserved` : undefined
+}
+
 export type TagsResult =
   | { readonly tags: readonly string[]; readonly problem?: undefined }
   | { readonly problem: string }

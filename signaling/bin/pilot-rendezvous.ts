@@ -31,6 +31,7 @@ interface Flags {
   registrationsPerMinute: number
   ownerRecovery?: boolean
   trustLocalBeacons?: boolean
+  adminToken?: string
   standby?: string
   config?: string
   logLevel: LogLevel
@@ -63,6 +64,10 @@ function command(version: string): Command {
         .default(10),
     )
     .option('--owner-recovery', 'a new key with the owner text of an offline node takes its id')
+    .option(
+      '--admin-token <text>',
+      'opens networks, policies and the audit log to who knows it; better in the -config file or in PILOT_ADMIN_TOKEN than here, where every user of the machine sees it',
+    )
     .option('--trust-local-beacons', 'beacons on loopback and private addresses may announce any')
     .option('--origins <list>', 'pages that may open WebSockets, comma between (default: any)')
     .option(
@@ -144,6 +149,7 @@ async function main(args: readonly string[]): Promise<number> {
   let rendezvous: Rendezvous
   const storePath = storePathOf(flags.store)
   let tls: TlsKeyPair | undefined
+  const adminToken = flags.adminToken ?? process.env.PILOT_ADMIN_TOKEN ?? ''
   try {
     tls = tlsOf(flags)
     if (flags.standby !== undefined)
@@ -164,6 +170,7 @@ async function main(args: readonly string[]): Promise<number> {
       limits: { registrationsPerMinute: flags.registrationsPerMinute },
       allowOwnerRecovery: flags.ownerRecovery === true,
       trustLocalBeacons: flags.trustLocalBeacons === true,
+      ...(adminToken === '' ? {} : { adminToken }),
       log,
     })
   } catch (error) {

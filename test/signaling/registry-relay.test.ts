@@ -16,7 +16,7 @@ describe('a relay-only node', () => {
     const b = registry.node('b', { address: '192.0.2.9' })
     a.register(RELAYED)
     const place = { real_addr: BEACON, relay_only: true }
-    expect(b.toward('resolve', a)).toEqual({ type: 'resolve_ok', node_id: a.id, ...place })
+    expect(b.toward('resolve', a)).toMatchObject({ type: 'resolve_ok', node_id: a.id, ...place })
     expect(a.lookup()).toMatchObject(place)
     const punch = b.send(
       { type: 'punch', requester_id: b.id, node_a: a.id, node_b: b.id },
@@ -37,11 +37,9 @@ describe('a relay-only node', () => {
     const registry = new RegistryBench()
     const a = registry.node('a', { isPublic: true })
     a.register(RELAYED)
-    expect(registry.node('b').toward('resolve', a)).toEqual({
-      type: 'resolve_ok',
-      node_id: a.id,
-      relay_only: true,
-    })
+    const reply = registry.node('b').toward('resolve', a)
+    expect(reply).toMatchObject({ type: 'resolve_ok', node_id: a.id, relay_only: true })
+    expect(reply).not.toHaveProperty('real_addr')
   })
 
   it('is direct again when it registers so', () => {

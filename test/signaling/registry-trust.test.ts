@@ -23,7 +23,7 @@ describe('resolve', () => {
   it('answers for a public node, and for nobody without a signature', () => {
     const { a, b } = pair()
     b.signed('set_visibility', { public: true })
-    expect(a.toward('resolve', b)).toEqual({
+    expect(a.toward('resolve', b)).toMatchObject({
       type: 'resolve_ok',
       node_id: 2,
       real_addr: '192.0.2.2:4000',
@@ -150,7 +150,9 @@ describe('inboxes', () => {
     )
     expect(b.poll()).toEqual({
       type: 'poll_handshakes_ok',
-      requests: [{ from_node_id: 1, justification: 'hi', timestamp: START_SECONDS + 7 }],
+      requests: [
+        { from_node_id: 1, justification: 'hi', public_key: a.key, timestamp: START_SECONDS + 7 },
+      ],
       responses: [],
     })
   })

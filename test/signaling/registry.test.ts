@@ -17,6 +17,8 @@ describe('register', () => {
       network_id: 0,
       address: '0:0000.0000.0001',
       public_key: a.key,
+      observed_addr: '192.0.2.1:4000',
+      protocol_version: 1,
     })
   })
 

@@ -13,8 +13,20 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { StorageError } from '../../core/errors.ts'
+import type { RegistryOptions } from '../../signaling/registry.ts'
 import { SqliteStore } from '../../signaling/sqlite-store.ts'
 import { type BenchNode, RegistryBench } from './registry-bench.ts'
+
+/** Columns of `nodes` that version 3 added. */
+const LATER_COLUMNS = [
+  'key_created',
+  'key_rotated',
+  'key_expires',
+  'key_rotations',
+  'version',
+  'lan_addrs',
+  'endpoints',
+]
 
 let folder: string
 let file: string
@@ -25,10 +37,13 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 /** Runs a registry on the file; what it did is committed when `use` ends. */
-function withRegistry<T>(use: (bench: RegistryBench) => T): T {
+function withRegistry<T>(
+  use: (bench: RegistryBench) => T,
+  options: Partial<RegistryOptions> = {},
+): T {
   const store = new SqliteStore(file)
   try {
-    const result = use(new RegistryBench({ store }))
+    const result = use(new RegistryBench({ store, ...options }))
     store.commit()
     return result
   } finally {
@@ -105,6 +120,65 @@ describe('what was committed', () => {
     })
   })
 
+  it('is there again: networks, members, roles, invites, policies and the audit log', () => {
+    const options = { adminToken: 'adm' }
+    const networks = (bench: RegistryBench): unknown =>
+      bench.connect().send({ type: 'list_networks' }).networks
+    const told = (bench: RegistryBench, type: string): unknown =>
+      bench.connect().send({ type, network_id: 1, admin_token: 'adm' })
+    const reads = ['list_nodes', 'get_member_tags', 'get_network_policy', 'get_audit_log']
+    const first = withRegistry((bench) => {
+      const [a, b, c] = ['a', 'b', 'c'].map((name) => bench.node(name)) as [
+        BenchNode,
+        BenchNode,
+        BenchNode,
+      ]
+      const make = (name: string): unknown =>
+        a.connection.send({
+          type: 'create_network',
+          node_id: a.id,
+          name,
+          join_rule: 'invite',
+          enterprise: true,
+          admin_token: 'adm',
+          rules: { links: 3, cycle: '24h' },
+        }).network_id
+      expect([make('corp'), make('gone')]).toEqual([1, 2])
+      a.connection.send({ type: 'delete_network', network_id: 2, admin_token: 'adm' })
+      for (const { id } of [b, c])
+        a.connection.send({
+          type: 'invite_to_network',
+          network_id: 1,
+          inviter_id: a.id,
+          target_node_id: id,
+          admin_token: 'adm',
+        })
+      const accept = { type: 'respond_invite', node_id: b.id, network_id: 1, accept: true }
+      b.send(accept, `respond_invite:${b.id}:1`)
+      const byAdmin = { network_id: 1, target_node_id: b.id, admin_token: 'adm' }
+      a.connection.send({ type: 'promote_member', ...byAdmin })
+      a.connection.send({ type: 'set_member_tags', ...byAdmin, tags: ['x'] })
+      a.connection.send({ type: 'set_network_policy', ...byAdmin, allowed_ports: [80] })
+      return { c, before: [networks(bench), ...reads.map((type) => told(bench, type))] }
+    }, options)
+    withRegistry((bench) => {
+      const now = [networks(bench), ...reads.map((type) => told(bench, type))]
+      const text = (value: unknown): string =>
+        JSON.stringify(value).replaceAll(/"(last_seen|created)":("[^"]*"|\d+)/g, '"$1":0')
+      expect(text(now)).toBe(text(first.before))
+      expect(again(bench, first.c).signed('poll_invites')).toMatchObject({
+        invites: [{ network_id: 1, inviter_id: 1 }],
+      })
+      const reply = bench.connect().send({
+        type: 'create_network',
+        node_id: 1,
+        name: 'next',
+        admin_token: 'adm',
+      })
+      expect(reply).toMatchObject({ network_id: 3 })
+    }, options)
+  })
+
   it('is there again: rotated keys and the mark of signed registrations', () => {
     const a = withRegistry((bench) => {
       const node = bench.node('a')
@@ -176,7 +250,7 @@ describe('the file', () => {
       'a newer version',
       () => {
         withRegistry((bench) => bench.node('a'))
-        edit('PRAGMA user_version = 3')
+        edit('PRAGMA user_version = 4')
       },
     ],
     [
@@ -225,12 +299,14 @@ describe('the file', () => {
     expect(readFileSync(file).equals(before)).toBe(true)
   })
 
-  it('of version 1 becomes one of version 2, and its nodes keep what they had', () => {
+  it('of version 1 becomes one of version 3, and its nodes keep what they had', () => {
     const node = withRegistry((bench) => {
       const one = bench.node('a', { isPublic: true })
       one.signed('set_hostname', { hostname: 'alice' })
       return one
     })
+    for (const table of ['networks', 'members', 'invites', 'audit']) edit(`DROP TABLE ${table}`)
+    for (const column of LATER_COLUMNS) edit(`ALTER TABLE nodes DROP COLUMN ${column}`)
     edit('ALTER TABLE nodes DROP COLUMN relay_only')
     edit('PRAGMA user_version = 1')
     for (const listenAddr of [':4000', '']) {
