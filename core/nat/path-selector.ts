@@ -28,6 +28,8 @@ const KEEPALIVE_MS = 25_000
 /** Use within this time makes a path worth keeping open. */
 const RECENT_USE_MS = 300_000
 const CANDIDATES_MAX = 8
+/** How long a path given up for answering nothing is not taken again on the strength of what comes by it. */
+const MUTED_MS = 30_000
 /** Probes of a better path that was offered and has not answered, half a second apart. */
 const BETTER_PROBES_MAX = 10
 /** Least time between probes of where a peer seems to have moved to. */
@@ -68,6 +70,10 @@ export class PathSelector {
   /** The registry was asked where the peer is: until then the relay is not used for want of better. */
   #resolvingUntil: Instant | undefined
   #nextProbeAt: Instant | undefined
+  /** Since when it is said that nothing sent on the path in use arrives, whatever comes by it. */
+  #suspectedSince: Instant | undefined
+  /** Was given up for that: only an answer to a probe brings it back before this time. */
+  #muted: { readonly endpoint: Endpoint; readonly until: Instant } | undefined
   #betterProbes = 0
   #moveProbedAt = Number.NEGATIVE_INFINITY
   #probes: ArrivalPath[] = []
@@ -146,7 +152,7 @@ export class PathSelector {
     )
     if (!sameEndpoint(endpoint, this.#endpoint)) return
     this.#isProven = false
-    this.#unansweredSince = undefined
+    this.#unansweredSince = this.#suspectedSince = undefined
     this.#endpoint = this.#candidates[0]
     this.#relayedSince = now
     for (const { endpoint: other } of this.#made) this.#wantProbe(other)
@@ -195,7 +201,7 @@ export class PathSelector {
       }
       return
     }
-    if (!this.#counts(from)) return
+    if (!this.#counts(from) || this.#isMuted(from, now)) return
     if (this.#isProven && !sameEndpoint(from, this.#endpoint)) {
       // The peer moved, or somebody forwards its frames: what answers a probe there decides (RFC 9000 §8.2).
       if (this.#isDoubted(now)) this.#prove(from, now)
@@ -213,7 +219,24 @@ export class PathSelector {
   /** A probe sent on `sentOn` was answered, on whatever path the answer came. */
   handleProbeAnswer(sentOn: ArrivalPath, now: Instant): void {
     if (sentOn === 'relay') this.#relayHeardAt = now
-    else if (this.#counts(sentOn) && !this.#hasBetterThan(sentOn, now)) this.#prove(sentOn, now)
+    else {
+      if (sameEndpoint(sentOn, this.#muted?.endpoint)) this.#muted = undefined
+      if (sameEndpoint(sentOn, this.#endpoint)) this.#suspectedSince = undefined
+    }
+    if (sentOn === 'relay') return
+    if (this.#counts(sentOn) && !this.#hasBetterThan(sentOn, now)) this.#prove(sentOn, now)
+  }
+
+  /**
+   * Streams are stuck on the path in use, although the peer may be heard there: the way to it may be dead and the way
+   * back not. From now on only the answer to a probe says otherwise.
+   */
+  suspect(now: Instant): void {
+    if (!this.#isProven || !this.#hasRelay || this.#suspectedSince !== undefined) return
+    this.#suspectedSince = now
+    this.#wantProbe(this.#endpoint!)
+    this.#wantProbe('relay')
+    this.#schedule(now + FAST_PROBE_MS)
   }
 
   /** Something that the peer will answer was sent by `route`. */
@@ -285,12 +308,14 @@ export class PathSelector {
   }
 
   #checkDirect(now: Instant): void {
+    if (this.#suspectedSince !== undefined && now >= this.#suspectedSince + GIVE_UP_MS) {
+      this.#muted = { endpoint: this.#endpoint!, until: now + MUTED_MS }
+      this.#giveUp(now)
+      return
+    }
     if (this.#isDoubted(now)) {
       if (now >= this.#unansweredSince! + DOUBT_MS + GIVE_UP_MS && this.#hasRelay) {
-        this.#isProven = false
-        this.#relayedSince = now
-        this.#unansweredSince = undefined
-        this.#nextProbeAt = now + RELAYED_PROBE_MS
+        this.#giveUp(now)
         return
       }
       this.#probes.push(this.#endpoint!)
@@ -308,6 +333,17 @@ export class PathSelector {
       this.#unansweredSince = now
       this.#nextProbeAt = now + DOUBT_MS
     } else this.#nextProbeAt = this.#directHeardAt + KEEPALIVE_MS
+  }
+
+  #giveUp(now: Instant): void {
+    this.#isProven = false
+    this.#relayedSince = now
+    this.#unansweredSince = this.#suspectedSince = undefined
+    this.#nextProbeAt = now + RELAYED_PROBE_MS
+  }
+
+  #isMuted(endpoint: Endpoint, now: Instant): boolean {
+    return sameEndpoint(endpoint, this.#muted?.endpoint) && now < (this.#muted?.until ?? 0)
   }
 
   #probeDirect(): void {
@@ -354,6 +390,7 @@ export class PathSelector {
   }
 
   #prove(endpoint: Endpoint, now: Instant): void {
+    if (!sameEndpoint(endpoint, this.#endpoint)) this.#suspectedSince = undefined
     this.#endpoint = endpoint
     this.#isProven = true
     this.#directHeardAt = now
@@ -365,6 +402,7 @@ export class PathSelector {
   }
 
   #isDoubted(now: Instant): boolean {
+    if (this.#suspectedSince !== undefined) return true
     // Added up as the timer was: a difference may fall short of it by a rounding.
     return this.#unansweredSince !== undefined && now >= this.#unansweredSince + DOUBT_MS
   }

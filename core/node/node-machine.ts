@@ -226,6 +226,7 @@ export class NodeMachine {
     )
       if (due.kind === 'stream') {
         due.connection.handleTimeout(now)
+        if (due.connection.isStuck) this.#suspectPath(due.peer, now)
         this.#scheduler.touchStream(due)
       } else this.#handlePeerTimeout(due, now)
     this.#settle(now)
@@ -523,6 +524,13 @@ export class NodeMachine {
       if (!(error instanceof PilotError)) throw error
       this.#context.drop('malformed')
     }
+  }
+
+  /** Frames come by the path, and nothing that we send there is answered. */
+  #suspectPath(peer: Peer, now: Instant): void {
+    peer.paths.suspect(now)
+    this.#prober.probeWanted(peer, now)
+    this.#scheduler.touchPeer(peer, now)
   }
 
   #handlePeerTimeout(peer: Peer, now: Instant): void {

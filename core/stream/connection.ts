@@ -55,6 +55,10 @@ const { SYN, ACK, FIN, RST } = FLAG
 const REPEAT_ANSWER_MS = 200
 const TIME_WAIT_ANSWER_MS = 1000
 
+/** Retransmissions in a row after which a connection is stuck. */
+const STUCK_SYNS = 3
+const STUCK_TIMEOUTS = 2
+
 export class Connection {
   readonly id: number
   readonly local: SocketAddress
@@ -136,6 +140,11 @@ export class Connection {
   /** True when the peer acknowledged everything written. */
   get isDrained(): boolean {
     return this.#sender.isDrained
+  }
+  /** What was sent went unanswered again and again: the way there may be dead, whatever comes from there. */
+  get isStuck(): boolean {
+    if (this.#state === 'SYN_SENT') return this.#opening.repeats >= STUCK_SYNS
+    return this.#sender.rtt.backoffs >= STUCK_TIMEOUTS
   }
   /** True when `pollTransmit` might give a packet. */
   get wantsTransmit(): boolean {

@@ -29,6 +29,8 @@ export class Opening {
   /** The peer's SYN number, once known. */
   #synSeq = 0
   #isDue = true
+  /** How often the SYN was due again, since the path changed. */
+  repeats = 0
   #isSent = false
   #repeatAt: Instant = NEVER
   #intervalMs: number
@@ -135,6 +137,7 @@ export class Opening {
 
   handlePathChange(now: Instant): void {
     this.#isDue = true
+    this.repeats = 0
     if (!this.isDialer) return
     this.#intervalMs = this.#tuning.synIntervalMs
     this.#repeatAt = now + this.#intervalMs
@@ -148,6 +151,7 @@ export class Opening {
     }
     if (now >= this.#repeatAt) {
       this.#isDue = true
+      this.repeats++
       this.#intervalMs = Math.min(this.#tuning.synIntervalMaxMs, this.#intervalMs * 2)
       this.#repeatAt = now + this.#intervalMs
     }

@@ -35,6 +35,11 @@ export class RttEstimator {
     return this.#srtt < 0 ? 0 : this.#min
   }
 
+  /** Timeouts since something new was acknowledged. */
+  get backoffs(): number {
+    return this.#backoff
+  }
+
   /** Timeout in ms, backed off. */
   get rtoMs(): number {
     const { rtoInitialMs, rtoMinMs, rtoMaxMs } = this.#options

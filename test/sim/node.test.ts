@@ -176,6 +176,27 @@ describe('two public nodes', () => {
     expect(a.machine.peers.get(b.machine.nodeId)?.paths.kind).toBe('direct')
   })
 
+  it('leave a direct path on which only the way back works', () => {
+    const { world, a, b } = story(8, { latencyMs: 10 })
+    expectEcho(world, a, b.machine.nodeId, 1000, 5000)
+    expect(a.machine.peers.get(b.machine.nodeId)?.paths.kind).toBe('direct')
+    const poll = a.pollTransmit.bind(a)
+    a.pollTransmit = (now) => {
+      for (;;) {
+        const transmit = poll(now)
+        if (transmit?.to.address !== B.address) return transmit
+      }
+    }
+    // The other one keeps talking directly, and is heard.
+    const pings = (): void => {
+      b.machine.ping(a.machine.nodeId, world.now)
+      world.touch(b)
+      world.at(world.now + 200, pings)
+    }
+    pings()
+    expectEcho(world, a, b.machine.nodeId, 100_000, 8000)
+  })
+
   it('find each other again after one restarted elsewhere with the same identity', () => {
     const { world, rendezvous, a, b } = story(4, { latencyMs: 10 })
     expectEcho(world, a, b.machine.nodeId, 100, 5000)

@@ -129,6 +129,49 @@ describe('a direct path', () => {
   })
 })
 
+describe('a path on which streams are stuck though the peer is heard there', () => {
+  function suspected(): PathSelector {
+    const paths = new PathSelector(true)
+    paths.handleResolved([home], 0)
+    paths.handleAuthenticated(home, 0)
+    paths.suspect(1000)
+    return paths
+  }
+
+  it('is sent on beside the relay, and given up unless a probe there is answered', () => {
+    const paths = suspected()
+    expect(paths.route(1000)).toBe('both')
+    expect(probes(paths)).toEqual([home, 'relay'])
+    paths.handleProbeAnswer('relay', 1050)
+    for (let now = 1000; now < 6000; now += 100) {
+      paths.handleAuthenticated(home, now)
+      paths.handleTimeout(now)
+      probes(paths)
+    }
+    expect(paths.route(6000)).toBe('relay')
+    expect(paths.isProven).toBe(false)
+    // What comes by it proves nothing for a while; an answer does.
+    paths.handleProbeAnswer(home, 6100)
+    expect(paths.route(6100)).toBe('direct')
+  })
+
+  it('is kept when the probe is answered', () => {
+    const paths = suspected()
+    paths.handleProbeAnswer(home, 1100)
+    expect(paths.route(1100)).toBe('direct')
+    run(paths, 20_000)
+    expect(paths.isProven).toBe(true)
+  })
+
+  it('is kept where there is nothing else', () => {
+    const paths = new PathSelector(false)
+    paths.handleResolved([home], 0)
+    paths.handleAuthenticated(home, 0)
+    paths.suspect(1000)
+    expect(paths.route(5000)).toBe('direct')
+  })
+})
+
 describe('a path made for a peer', () => {
   const channel: Endpoint = { address: 'channel', port: 1 }
 
@@ -251,6 +294,7 @@ it('never asks for a timeout in the past, whatever happens', () => {
         'doubt',
         'offered',
         'gone',
+        'suspect',
       ],
     ),
     after: fc.nat(4000),
@@ -270,6 +314,7 @@ it('never asks for a timeout in the past, whatever happens', () => {
         else if (what === 'key') paths.handleKeyExchange(moved, now)
         else if (what === 'doubt') paths.doubt(now)
         else if (what === 'offered') paths.handleOffered(moved, now, { rank: after % 5 })
+        else if (what === 'suspect') paths.suspect(now)
         else if (what === 'gone') paths.handleWithdrawn(moved, now)
         paths.handleTimeout(now)
         probes(paths)
