@@ -49,6 +49,9 @@ export const ERROR_CODES = {
   ERR_DAEMON_REFUSED: 'The daemon answered a request with an error.',
   ERR_ADDRESS_IN_USE: 'Another program holds the address or socket to listen on.',
   ERR_NAMESERVER: 'The nameserver refused the request.',
+  ERR_SECURE_CHANNEL:
+    'A secure channel could not be made, or a frame of it is forged, repeated or of another version.',
+  ERR_SECURE_AUTH: 'The peer of a secure channel did not prove its identity.',
   ERR_TASK_NOT_FOUND: 'There is no task of this id.',
   ERR_TASK_STATE: 'The task is past the step that was asked for.',
   ERR_TASK_EXPIRED: 'The task was not answered within a minute.',

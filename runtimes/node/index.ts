@@ -1,8 +1,14 @@
 /** `pilot-ts/node`: the public surface in Node. */
 export { ERROR_CODES, Identity, PilotError, type PilotErrorCode } from '../../core/index.ts'
 export type * from '../shared/api.ts'
+export type {
+  SecureConnection,
+  SecureInfo,
+  SecureOptions,
+} from '../shared/services/secure-connection.ts'
 export { type CreateNodeOptions, createNode, loadIdentity, type Transport } from './create-node.ts'
 export { nodeCrypto } from './crypto.ts'
 export type { WebSocketPathOptions } from './path-listener.ts'
 export type { WebRtcBackend, WebRtcChoice } from './rtc/backend.ts'
+export { acceptSecure, dialSecure } from './secure.ts'
 export type { WebRtcOptions } from './web-rtc.ts'
