@@ -248,8 +248,6 @@ const setNetworkEnterprise: Operation = (desk, request) => {
   const network = namedNetwork(desk, message)
   if (network instanceof Refusal) return network.reply
   const isEnterprise = booleanField(message, 'enterprise')
-  if (!isEnterprise && network.joinRule === 'invite')
-    return refuse('enterprise feature: invite-only networks require the enterprise flag')
   if (isEnterprise !== network.isEnterprise) {
     desk.networks.change(network, { isEnterprise })
     let hasOwner = desk.networks.owner(network.id) !== undefined

@@ -13,8 +13,10 @@ export class RegistryBench {
   /** Milliseconds since the start; set it to let time pass. */
   at = 0
   readonly registry: Registry
+  readonly startSeconds: number
 
-  constructor(options: Partial<RegistryOptions> = {}) {
+  constructor(options: Partial<RegistryOptions> = {}, startSeconds: number = START_SECONDS) {
+    this.startSeconds = startSeconds
     this.registry = new Registry(
       { store: new MemoryStore(), verify: crypto.ed25519Verify, ...options },
       this.now,
@@ -22,7 +24,7 @@ export class RegistryBench {
   }
 
   get now(): { at: number; unixSeconds: number } {
-    return { at: this.at, unixSeconds: START_SECONDS + Math.floor(this.at / 1000) }
+    return { at: this.at, unixSeconds: this.startSeconds + Math.floor(this.at / 1000) }
   }
 
   /** A TCP connection from this address. */
