@@ -13,8 +13,9 @@ import { type ConnectionEvent, EventSet } from './events.ts'
 import type { ConnectionStats, ConnectionStreamInfo } from './info.ts'
 import { Liveness } from './liveness.ts'
 import { Opening } from './opening.ts'
+import type { PathChange } from './path-transition.ts'
 import { isModernWindow, Receiver } from './receiver.ts'
-import { type PathChange, Sender } from './sender.ts'
+import { Sender } from './sender.ts'
 import { type ConnectionTuning, DEFAULT_TUNING } from './tuning.ts'
 
 /**

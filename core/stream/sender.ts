@@ -8,6 +8,7 @@ import { serialAdd, serialDistance } from '../wire/serial.ts'
 import { BurstLimiter } from './burst-limiter.ts'
 import type { CongestionController } from './congestion.ts'
 import { InFlight } from './in-flight.ts'
+import { type PathChange, PathTransition } from './path-transition.ts'
 import { PeerWindow } from './peer-window.ts'
 import { RttEstimator } from './rtt-estimator.ts'
 import { SendBuffer } from './send-buffer.ts'
@@ -22,19 +23,6 @@ const PERSIST_BYTES = 64
 const REORDER_SLACK_MS = 10
 /** A first piece this long can not be taken for a SACK, nor can what follows it (spec/03 §5). */
 const LOOKALIKE_CUT_BYTES = 4
-
-/** Beyond a round trip of the old path, until what was under way there has arrived or is lost. */
-const OLD_PATH_SLACK_MS = 50
-
-/** What is known of a new path. */
-export interface PathChange {
-  /** Payload of a segment there, toward peers that count bytes. Default: what every path carries. */
-  readonly segmentBytes?: number | undefined
-  /** Of a probe there. */
-  readonly rttMs?: number | undefined
-  /** The old path still works: what is under way on it will arrive. Default false: it is lost. */
-  readonly isOldAlive?: boolean
-}
 
 type Phase = 'open' | 'recovery' | 'timeout'
 
@@ -80,11 +68,7 @@ export class Sender {
   #nagleAt: Instant = NEVER
   /** Payload that one packet of the present path carries, when that is more than any path does. */
   #pathSegment: number | undefined
-  /** When packets changed their way, and until when those on the old one, which was well, are not missed. */
-  #pathChangedAt: Instant = Number.NEGATIVE_INFINITY
-  #oldPathUntil: Instant = Number.NEGATIVE_INFINITY
-  /** Of what is under way, not on this path: it takes nothing of its window. */
-  #oldPathBytes = 0
+  readonly #transition = new PathTransition()
   #lastSentAt: Instant
   #lastHeardAt: Instant
 
@@ -227,21 +211,21 @@ export class Sender {
     }
     // What was sent on another path says nothing of this one.
     const { deliveredSentAt } = this.#inFlight
-    const isOfThisPath = deliveredSentAt >= this.#pathChangedAt
+    const isOfThisPath = this.#transition.isOfThisPath(deliveredSentAt)
     if (deliveredSentAt >= 0 && isOfThisPath) this.#rtt.sample(now - deliveredSentAt)
     if (isNew) this.#rtt.clearBackOff()
     this.#settleProbe(acked, isNew, isEmpty, now)
 
     if (this.#phase !== 'open' && this.#una >= this.#recoveryEnd) this.#phase = 'open'
-    let lost = now >= this.#oldPathUntil && this.#inFlight.detectLosses()
+    let lost = now >= this.#transition.until && this.#inFlight.detectLosses()
     // Without SACK there is only counting (RFC 5681 §3.2); every known peer reports gaps by SACK.
     if (!this.#hasSack && this.#duplicateAcks === 3) lost = this.#inFlight.loseOldest() || lost
     if (lost && this.#phase === 'open') this.#enterRecovery(flight, now)
 
     const delivered = this.#inFlight.deliveredBytes
-    if (!isOfThisPath) this.#oldPathBytes = Math.max(0, this.#oldPathBytes - delivered)
+    if (!isOfThisPath) this.#transition.handleOldDelivered(delivered)
     const mayGrow = this.#phase !== 'recovery' && this.#isWindowLimited
-    if (delivered > 0 && mayGrow && (isOfThisPath || now >= this.#oldPathUntil))
+    if (delivered > 0 && mayGrow && (isOfThisPath || now >= this.#transition.until))
       this.#congestion.handleAck(delivered, now, this.#rtt.srttMs)
     if (isNew || this.#inFlight.count === 0) this.#restartTimers(now)
     else if (delivered > 0) this.#scheduleProbe(now)
@@ -298,7 +282,7 @@ export class Sender {
       if (now - this.#lastHeardAt >= persistGiveUpMs) return 'timeout'
     } else if (oldest.transmissions >= transmissionsMax) return 'timeout'
     const flight = this.#inFlight.bytes
-    this.#oldPathBytes = 0
+    this.#transition.giveUp()
     const isRepeat = this.#phase === 'timeout'
     this.#inFlight.loseAll()
     this.#rtt.backOff()
@@ -343,17 +327,16 @@ export class Sender {
     this.#rtt.reset(rttMs)
     this.#congestion.reset()
     this.#undo = -1
-    this.#pathChangedAt = now
+    if (isOldAlive) this.#transition.await(this.#inFlight.pipe, oldRttMs, now)
+    else this.#transition.forget(now)
     if (this.#inFlight.count === 0) return
-    if (isOldAlive) this.#awaitOldPath(now, now + oldRttMs + OLD_PATH_SLACK_MS)
+    if (isOldAlive) this.#awaitOldPath(now)
     else this.#forgetOldPath(now)
   }
 
   /** What comes by the new path overtakes what is on the old one: that is not missed before its time. */
-  #awaitOldPath(now: Instant, until: Instant): void {
+  #awaitOldPath(now: Instant): void {
     this.#inFlight.cut(this.segmentBytes)
-    this.#oldPathUntil = until
-    this.#oldPathBytes = this.#inFlight.pipe
     this.#probeEnd = -1
     this.#probeDue = this.#probeIsReorder = false
     this.#scheduleProbe(now)
@@ -362,8 +345,6 @@ export class Sender {
 
   /** The oldest segment leaves at once, and the others behind it. */
   #forgetOldPath(now: Instant): void {
-    this.#oldPathUntil = now
-    this.#oldPathBytes = 0
     this.#inFlight.loseAll()
     this.#inFlight.cut(this.segmentBytes)
     this.#inFlight.oldest!.transmissions = 1 // those on the old path say nothing of the new one
@@ -480,11 +461,10 @@ export class Sender {
 
   /** What may be under way in all. */
   #windowBytes(now: Instant): number {
-    if (now >= this.#oldPathUntil) this.#oldPathBytes = 0
     const { cwnd } = this.#congestion
     const { smallFlightBytesMax } = this.#tuning
     const limit = this.#pathSegment === undefined ? Math.min(cwnd, smallFlightBytesMax) : cwnd
-    return limit + this.#oldPathBytes
+    return limit + this.#transition.oldBytes(now)
   }
 
   #initialWindow(segmentBytes: number): number {
@@ -560,7 +540,7 @@ export class Sender {
 
   /** What is still expected by the path before this one is given its time first. */
   #rtoFrom(now: Instant): Instant {
-    return Math.max(now, this.#oldPathUntil) + this.#rtt.rtoMs
+    return Math.max(now, this.#transition.until) + this.#rtt.rtoMs
   }
 
   #restartTimers(now: Instant): void {
@@ -575,12 +555,12 @@ export class Sender {
    * be missing, else the end of the time a late segment is given to arrive (RFC 8985 §6.2, §7).
    */
   #scheduleProbe(now: Instant): void {
-    const isOldAwaited = now < this.#oldPathUntil
+    const isOldAwaited = now < this.#transition.until
     if (this.#phase !== 'open' || !(this.#rtt.hasSample || isOldAwaited)) return
     const { srttMs } = this.#rtt
     if (this.#inFlight.sackedCount > 0 || isOldAwaited) {
       if (!this.#probeIsReorder)
-        this.#probeAt = Math.max(this.#oldPathUntil, now + srttMs / 4 + REORDER_SLACK_MS)
+        this.#probeAt = Math.max(this.#transition.until, now + srttMs / 4 + REORDER_SLACK_MS)
       this.#probeIsReorder = true
     } else if (this.#probeEnd < 0) this.#probeAt = now + 2 * srttMs + this.#tuning.probeSlackMs
     if (this.#probeAt >= this.#rtoAt) this.#probeAt = NEVER
