@@ -8,7 +8,6 @@ import { createServer as createTlsServer } from 'node:tls'
 import { concat } from '../core/bytes.ts'
 import { WireError } from '../core/errors.ts'
 import type { Endpoint, Instant } from '../core/machine.ts'
-import { encodeRegistryFrame, RegistryFrameDecoder } from '../core/wire/registry-message.ts'
 import {
   CONNECTIONS_MAX,
   CONNECTIONS_PER_SOURCE_MAX,
@@ -20,6 +19,7 @@ import {
 import type { Log } from './log.ts'
 import type { Registry } from './registry.ts'
 import { RegistryConnection } from './registry-connection.ts'
+import { RegistryIntake } from './registry-intake.ts'
 import type { RegistryStore } from './registry-store.ts'
 import type { RequestMetrics } from './request-metrics.ts'
 import { canonicalIp, endpointOf, type ListenAddress } from './serve-address.ts'
@@ -89,7 +89,7 @@ export interface RegistrySession {
 interface Session {
   readonly socket: RegistryChannel
   readonly connection: RegistryConnection
-  readonly decoder: RegistryFrameDecoder
+  readonly intake: RegistryIntake
   answers: Uint8Array[]
   /** When the last frame was complete, or the connection made. */
   frameAt: Instant
@@ -210,7 +210,7 @@ export class RegistryServer {
     const session: Session = {
       socket,
       connection: new RegistryConnection(source, localAddress),
-      decoder: new RegistryFrameDecoder(),
+      intake: new RegistryIntake(),
       answers: [],
       frameAt: performance.now(),
       begunAt: undefined,
@@ -275,7 +275,7 @@ export class RegistryServer {
       session.socket.destroy()
       return
     }
-    session.decoder.push(chunk)
+    session.intake.push(chunk)
     try {
       this.#answer(session)
     } catch (error) {
@@ -290,7 +290,7 @@ export class RegistryServer {
         return
       }
     }
-    this.#account(session, session.decoder.pendingBytes)
+    this.#account(session, session.intake.pendingBytes)
     if (this.#unfinishedBytes > this.#options.limits.unfinishedBytesMax) {
       this.#options.counters.framesRefused++
       session.socket.destroy()
@@ -303,15 +303,22 @@ export class RegistryServer {
     const { registry, metrics } = this.#options
     const clock = now()
     let started = clock.at
-    if (session.decoder.pendingBytes > 0) session.begunAt ??= started
+    if (session.intake.pendingBytes > 0) session.begunAt ??= started
     for (;;) {
-      const message = session.decoder.next()
-      if (message === undefined) break
-      const { reply, close } = registry.handle(message, session.connection, clock)
+      const request = session.intake.next()
+      if (request === undefined) break
+      let close = request.closes
+      if (request.message === undefined) session.answers.push(request.refusal)
+      else {
+        const handled = registry.handle(request.message, session.connection, clock)
+        close ||= handled.close
+        const isError = handled.reply.type === 'error'
+        const seconds = (performance.now() - started) / 1000
+        metrics.observe(request.message.type, isError, seconds)
+        session.answers.push(request.encode(handled.reply))
+      }
       const ended = performance.now()
-      metrics.observe(message.type, reply.type === 'error', (ended - started) / 1000)
       started = ended
-      session.answers.push(encodeRegistryFrame(reply))
       session.frameAt = ended
       session.begunAt = ended
       if (close) {
@@ -319,7 +326,7 @@ export class RegistryServer {
         break
       }
     }
-    if (session.decoder.pendingBytes === 0) session.begunAt = undefined
+    if (session.intake.pendingBytes === 0) session.begunAt = undefined
   }
 
   #account(session: Session, bytes: number): void {

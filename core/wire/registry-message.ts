@@ -79,35 +79,33 @@ export class RegistryFrameDecoder {
    * there), `ERR_WIRE_VALUE` for a body that is not one JSON object.
    */
   next(): RegistryMessage | undefined {
+    const body = this.nextBody()
+    if (body === undefined) return undefined
+    try {
+      return parseRegistryMessage(body)
+    } catch (error) {
+      throw error instanceof WireError ? this.#fail(error) : error
+    }
+  }
+
+  /** The bytes of the next frame, a view that the next call invalidates. @throws {WireError} `ERR_WIRE_LENGTH`. */
+  nextBody(): Uint8Array | undefined {
     if (this.#error !== undefined) throw this.#error
     const pending = this.pendingBytes
     if (pending < PREFIX_BYTES) return this.#idle(pending)
     const bodyBytes = viewOf(this.#buffer).getUint32(this.#start)
     if (bodyBytes > REGISTRY_FRAME_MAX)
       throw this.#fail(
-        'ERR_WIRE_LENGTH',
-        `a registry message has at most ${REGISTRY_FRAME_MAX} bytes, ${bodyBytes} announced`,
+        new WireError(
+          'ERR_WIRE_LENGTH',
+          `a registry message has at most ${REGISTRY_FRAME_MAX} bytes, ${bodyBytes} announced`,
+        ),
       )
     if (pending < PREFIX_BYTES + bodyBytes) return undefined
     const from = this.#start + PREFIX_BYTES
     const body = this.#buffer.subarray(from, from + bodyBytes)
     this.#start = from + bodyBytes
-    return this.#parse(body)
-  }
-
-  #parse(body: Uint8Array): RegistryMessage {
-    if (body.length > REGISTRY_NESTING_MAX && nesting(body) > REGISTRY_NESTING_MAX)
-      throw this.#fail('ERR_WIRE_VALUE', 'registry message is nested too deep')
-    let value: unknown
-    try {
-      value = JSON.parse(readUtf8(body))
-    } catch {
-      throw this.#fail('ERR_WIRE_VALUE', 'registry message is not JSON')
-    }
-    if (value === null) return {}
-    if (typeof value !== 'object' || Array.isArray(value))
-      throw this.#fail('ERR_WIRE_VALUE', 'registry message is not a JSON object')
-    return value as RegistryMessage
+    return body
   }
 
   /** Frees the buffer between frames, so that an idle connection holds none. */
@@ -120,13 +118,34 @@ export class RegistryFrameDecoder {
     return undefined
   }
 
-  #fail(code: 'ERR_WIRE_LENGTH' | 'ERR_WIRE_VALUE', message: string): WireError {
-    this.#error = new WireError(code, message)
+  #fail(error: WireError): WireError {
+    this.#error = error
     this.#buffer = new Uint8Array(0)
     this.#start = 0
     this.#end = 0
-    return this.#error
+    return error
   }
+}
+
+/**
+ * One body. The body `null` is a message without members.
+ *
+ * @throws {WireError} `ERR_WIRE_VALUE` when it is not one JSON object, or nested too deep.
+ */
+export function parseRegistryMessage(body: Uint8Array): RegistryMessage {
+  const bad = (why: string): WireError =>
+    new WireError('ERR_WIRE_VALUE', `registry message is ${why}`)
+  if (body.length > REGISTRY_NESTING_MAX && nesting(body) > REGISTRY_NESTING_MAX)
+    throw bad('nested too deep')
+  let value: unknown
+  try {
+    value = JSON.parse(readUtf8(body))
+  } catch {
+    throw bad('not JSON')
+  }
+  if (value === null) return {}
+  if (typeof value !== 'object' || Array.isArray(value)) throw bad('not a JSON object')
+  return value as RegistryMessage
 }
 
 /** Deepest nesting of brackets outside strings. */
