@@ -161,6 +161,15 @@ export interface RegistryApi {
   readonly isReachable: boolean
   /** Any unsigned request. @throws {PilotError} `ERR_REGISTRY`, `ERR_REGISTRY_UNAVAILABLE`. */
   request(message: Record<string, unknown>, options?: CallOptions): Promise<RegistryReply>
+  /**
+   * A request about networks in this node's name; `node_id` (or `inviter_id`) and the signature are added. Types:
+   * `join_network`, `leave_network`, `invite_to_network`, `poll_invites`, `respond_invite`, `delete_network`,
+   * `rename_network`, `promote_member`, `demote_member`, `kick_member`, `transfer_ownership`, `set_member_tags`,
+   * `set_network_policy`, `set_expr_policy`; members as in spec/05 §12 to §14, `admin_token` where one is needed.
+   *
+   * @throws {PilotError} `ERR_INVALID_ARGUMENT`, `ERR_REGISTRY`, `ERR_REGISTRY_UNAVAILABLE`.
+   */
+  requestSigned(message: Record<string, unknown>, options?: CallOptions): Promise<RegistryReply>
   resolveHostname(hostname: string): Promise<RegistryReply>
   lookup(nodeId: number): Promise<RegistryReply>
 }

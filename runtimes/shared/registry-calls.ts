@@ -4,6 +4,7 @@ import {
   NetworkError,
   type NodeMachine,
   type NodeMachineEvent,
+  ownRequest,
   PilotError,
   parseAddress,
   type RegistryMessage,
@@ -44,6 +45,10 @@ export class RegistryCalls implements RegistryApi {
 
   request(message: RegistryMessage, options?: CallOptions): Promise<RegistryReply> {
     return this.ask({ message }, options)
+  }
+
+  async requestSigned(message: RegistryMessage, options?: CallOptions): Promise<RegistryReply> {
+    return this.ask(ownRequest(this.#machine.requests, message), options)
   }
 
   /** A request of this node, signed where it wants that. Without `timeoutMs` as long as the machine waits. */

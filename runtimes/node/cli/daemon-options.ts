@@ -35,6 +35,7 @@ export interface StartFlags {
   readonly keepalive?: string
   readonly plaintextPeers?: string
   readonly trustAutoApprove?: string | boolean
+  readonly networks?: string
   /** False with `--no-stdio`; so for the other services. */
   readonly stdio?: boolean
   readonly echo?: boolean
@@ -109,6 +110,8 @@ export function startSettings(
   if (isPublic) argv.push('--public')
   if (flags.encrypt === false) argv.push('--encrypt=false')
   if (flags.plaintextPeers !== undefined) argv.push(`--plaintext-peers=${flags.plaintextPeers}`)
+  const networks = flags.networks ?? textOf(config, 'networks')
+  if (networks !== undefined) argv.push(`--networks=${networks}`)
   if (isTrue(flags.trustAutoApprove)) argv.push('--trust-auto-approve')
   for (const service of ['stdio', 'echo', 'dataexchange', 'eventstream'] as const)
     if (flags[service] === false) argv.push(`--no-${service}`)

@@ -114,10 +114,10 @@ export function plainReason(text: string): string {
 }
 
 const LAYERS =
-  /^(?:(?:handshake(?: \w+)?|set_\w+|resolve_hostname|deregister|rotate_key|bind|sendto|info|health|registry): )+/
+  /^(?:(?:handshake(?: \w+)?|network [\w-]+|member-tags \w+|set_\w+|resolve_hostname|deregister|rotate_key|bind|sendto|info|health|registry): )+/
 
 function codeOf(text: string): CliCode {
-  if (/^node \d+: node not found/.test(text)) return 'not_found'
+  if (/^(?:node \d+: node|network \d+: network) not found/.test(text)) return 'not_found'
   if (/already in use|already bound/.test(text)) return 'already_exists'
   if (/^invalid hostname|must be lowercase|cannot be bound/.test(text)) return 'invalid_argument'
   return 'connection_failed'

@@ -236,6 +236,87 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
     summary: 'Tell the registry that it takes none',
     examples: ['pilotctl disable-tasks'],
   },
+  'network list': {
+    summary: 'All networks of the registry',
+    examples: ['pilotctl network list'],
+  },
+  'network join': {
+    summary: 'Join a network',
+    examples: ['pilotctl network join 3', 'pilotctl network join 3 --token secret'],
+  },
+  'network leave': {
+    summary: 'Leave a network',
+    examples: ['pilotctl network leave 3'],
+  },
+  'network members': {
+    summary: 'Members of a network',
+    examples: ['pilotctl network members 3'],
+  },
+  'network invite': {
+    summary: 'Invite a node',
+    notes: 'For networks that are joined by invite; owners and admins may.',
+    examples: ['pilotctl network invite 3 agent-b'],
+  },
+  'network invites': {
+    summary: 'Invites that wait for this node',
+    examples: ['pilotctl network invites'],
+  },
+  'network accept': {
+    summary: 'Take an invite, and join',
+    examples: ['pilotctl network accept 3'],
+  },
+  'network reject': {
+    summary: 'Refuse an invite',
+    examples: ['pilotctl network reject 3'],
+  },
+  'network create': {
+    summary: 'Make a network, which this node owns',
+    notes:
+      "Needs the registry's admin token: PILOT_ADMIN_TOKEN, or admin_token in the\nconfiguration.",
+    examples: [
+      'pilotctl network create --name team',
+      'pilotctl network create --name lab --join-rule token --token secret',
+    ],
+  },
+  'network delete': {
+    summary: 'Delete a network, as its owner',
+    examples: ['pilotctl network delete 3'],
+  },
+  'network rename': {
+    summary: 'Give a network another name',
+    examples: ['pilotctl network rename 3 crew'],
+  },
+  'network promote': {
+    summary: 'Make a member an admin',
+    examples: ['pilotctl network promote 3 agent-b'],
+  },
+  'network demote': {
+    summary: 'Make an admin a plain member',
+    examples: ['pilotctl network demote 3 agent-b'],
+  },
+  'network kick': {
+    summary: 'Remove a member',
+    examples: ['pilotctl network kick 3 agent-b'],
+  },
+  'network role': {
+    summary: 'Role of a member',
+    examples: ['pilotctl network role 3 agent-b'],
+  },
+  'network policy': {
+    summary: 'Limits of a network, shown or changed',
+    examples: ['pilotctl network policy 3', 'pilotctl network policy 3 --set max_members=20'],
+  },
+  'member-tags get': {
+    summary: 'Tags of one member, or of all',
+    examples: [
+      'pilotctl member-tags get --net 3',
+      'pilotctl member-tags get --net 3 --node agent-b',
+    ],
+  },
+  'member-tags set': {
+    summary: 'Replace the tags of a member',
+    examples: ['pilotctl member-tags set --net 3 --node agent-b --tags ops,night'],
+  },
   ping: {
     summary: "Time round trips to a node's echo port",
     notes: `${TARGET}\n${ASKS_FIRST} The time includes opening a stream.`,

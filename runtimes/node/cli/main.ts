@@ -14,6 +14,7 @@ import { addLookupCommands } from './commands/lookup.ts'
 import { addMailboxCommands } from './commands/mailbox.ts'
 import { addMessageCommand } from './commands/message.ts'
 import { addNamingCommands } from './commands/naming.ts'
+import { addNetworkCommands } from './commands/network.ts'
 import { addSetupCommands } from './commands/setup.ts'
 import { addStreamCommands } from './commands/stream.ts'
 import { addTaskCommands } from './commands/task.ts'
@@ -79,6 +80,8 @@ export function createProgram(cli: Cli): Command {
   program.commandsGroup('Measure:')
   addDiagnosticCommands(program, cli)
   addBenchCommand(program, cli)
+  program.commandsGroup('Networks:')
+  addNetworkCommands(program, cli)
   program.commandsGroup('This node:')
   addNamingCommands(program, cli)
   addLookupCommands(program, cli)

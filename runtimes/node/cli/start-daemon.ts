@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { DaemonClient, type DaemonReply } from '../ipc/client.ts'
 import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
 import type { Cli } from './cli.ts'
-import { HOME_HINT } from './config-file.ts'
+import { HOME_HINT, textOf } from './config-file.ts'
 import { type StartFlags, type StartSettings, startSettings } from './daemon-options.ts'
 import { CliError, messageOf, usageError } from './failure.ts'
 import { makeDirectory } from './make-directory.ts'
@@ -81,7 +81,8 @@ async function launch(cli: Cli, { socket, argv }: StartSettings): Promise<void> 
   const child = spawn(process.execPath, [program, ...argv, `--log-file=${log}`], {
     detached: true,
     stdio: ['ignore', logFile, logFile],
-    env: { ...process.env, ...cli.io.env, HOME: cli.io.home },
+    // Not in the arguments, which everybody on this machine can read.
+    env: { ...process.env, ...cli.io.env, ...adminToken(cli), HOME: cli.io.home },
   })
   closeSync(logFile)
   const exit = exitOf(child)
@@ -154,6 +155,11 @@ async function waitReady(
     `daemon started (pid ${pid}) but did not become ready within ${READY_MS / 1000}s`,
     `check logs: tail -f ${cli.paths.log}`,
   )
+}
+
+function adminToken(cli: Cli): Record<string, string> {
+  const token = textOf(cli.config, 'admin_token')
+  return token === undefined || cli.io.env.PILOT_ADMIN_TOKEN ? {} : { PILOT_ADMIN_TOKEN: token }
 }
 
 function exitOf(child: ChildProcess): Promise<string> {

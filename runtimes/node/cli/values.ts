@@ -49,6 +49,12 @@ export function parsePort(text: string): number {
   return Number(text)
 }
 
+export function parseNetworkId(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65535)
+    throw usageError(`invalid network id ${JSON.stringify(text)} (need 0 to 65535)`)
+  return Number(text)
+}
+
 /** Decimal uint32, else `undefined`. */
 export function parseNodeId(text: string): number | undefined {
   return /^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff ? Number(text) : undefined

@@ -43,6 +43,10 @@ export interface DaemonConfig {
   readonly hostname: string
   readonly isPublic: boolean
   readonly autoApprove: boolean
+  /** Joined at the start. */
+  readonly networks: readonly number[]
+  /** Of the registry, `''` for none. */
+  readonly adminToken: string
   readonly keepaliveMs: number
   readonly synRateLimit: number
   readonly maxConnectionsPerPort: number
@@ -156,6 +160,11 @@ function createCommand(): Command {
     .option('--trust-auto-approve [bool]', 'approve every trust request')
     .option('--encrypt [bool]', 'encrypt tunnels', 'true')
     .option('--plaintext-peers <ids>', 'node ids, comma between, talked to in the clear')
+    .option('--networks <ids>', 'networks to join at the start, comma between')
+    .option(
+      '--admin-token <text>',
+      'token of the registry for requests about networks (default: PILOT_ADMIN_TOKEN)',
+    )
     .optionsGroup('Services:')
     .option('--no-echo', 'do not answer on port 7 (ping, bench)')
     .option('--no-stdio', 'do not answer on port 1000 (connect)')
@@ -318,6 +327,8 @@ function configOf(command: Command, home: string): DaemonConfig {
     hostname: text('hostname'),
     isPublic: flag('public'),
     autoApprove: flag('trustAutoApprove'),
+    networks: networkIds(text('networks')),
+    adminToken: text('adminToken') || process.env.PILOT_ADMIN_TOKEN || '',
     keepaliveMs: parseDuration(text('keepalive'), 'keepalive'),
     synRateLimit: count('synRateLimit'),
     maxConnectionsPerPort: count('maxConnsPerPort'),
@@ -407,6 +418,16 @@ function nodeIds(text: string): ReadonlySet<number> {
       return Number(one)
     }),
   )
+}
+
+function networkIds(text: string): readonly number[] {
+  const ids = text.split(',').filter((one) => one.trim() !== '')
+  return ids.map((one) => {
+    const id = Number(one)
+    if (!/^\s*\d{1,5}\s*$/.test(one) || id < 1 || id > 0xffff)
+      throw new Error(`-networks: ${JSON.stringify(one)} is no network id (1 to 65535)`)
+    return id
+  })
 }
 
 function kebab(name: string): string {

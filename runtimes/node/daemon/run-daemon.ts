@@ -10,6 +10,7 @@ import { type DaemonConfig, parseDaemonArguments } from './config.ts'
 import { adviceFor } from './fatal-advice.ts'
 import { createLog, type Log } from './log.ts'
 import { LogFile } from './log-file.ts'
+import { Memberships } from './memberships.ts'
 import { NodeWatch } from './node-watch.ts'
 import { type DaemonServices, startServices } from './services.ts'
 
@@ -106,10 +107,13 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
   if (node === undefined) return
   const beacon = config.beacon === false ? '' : config.beacon
   const watch = new NodeWatch({ node, hostname: config.hostname, beacon, log })
+  const { networks: join, adminToken } = config
+  const memberships = new Memberships({ node, log, join, adminToken })
   let server: IpcServer | undefined
   let services: DaemonServices | undefined
   try {
     await watch.claimHostname()
+    await memberships.start()
     services = startServices({ node, config, home: io.home, log })
     server = await IpcServer.listen({
       node,
@@ -122,8 +126,13 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
         get hostnameError() {
           return watch.hostnameError
         },
+        get networks() {
+          return memberships.addresses
+        },
       },
       lentPorts: services.lentPorts,
+      adminToken,
+      refreshNetworks: () => memberships.refresh(),
     })
     if (node.webSocketUrls.length > 0)
       log.info('WebSockets of trusted peers are taken', { urls: node.webSocketUrls.join(' ') })

@@ -1,6 +1,6 @@
 /** The Info and Health objects (spec/06 §6): the union of what base, v1.9f and H2 clients look for. */
 import { toBase64 } from '../../../core/bytes.ts'
-import { formatAddress } from '../../../core/wire/address.ts'
+import { type Address, formatAddress } from '../../../core/wire/address.ts'
 import type { ConnectionInfo, PeerInfo, PilotNode } from '../../shared/api.ts'
 import { FRAME_BYTES_MAX } from './opcode.ts'
 
@@ -15,6 +15,8 @@ export interface DaemonFacts {
   readonly beacon: string
   /** Why the registry does not know this node by the name it was given; `''` or absent when it does. */
   readonly hostnameError?: string
+  /** Addresses in networks beside the backbone. */
+  readonly networks?: readonly Address[]
 }
 
 export interface InfoCounters {
@@ -60,7 +62,10 @@ export function infoReply(
     ...(peers.isCut && { peer_list_truncated: true }),
     ...(connections.isCut && { conn_list_truncated: true }),
     version: facts.version,
-    networks: [],
+    networks: (facts.networks ?? []).map((one) => ({
+      network_id: one.network,
+      address: formatAddress(one),
+    })),
     handshake_pending_count: node.trust.pending().length,
     handshake_outgoing: node.trust.outgoing().map(({ nodeId, sentAt }) => ({
       node_id: nodeId,

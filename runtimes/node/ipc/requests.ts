@@ -9,7 +9,7 @@ import { encodeEmptyReply, encodeError, encodeJsonReply } from './daemon-message
 import type { DriverMessage } from './driver-message.ts'
 import { requestErrorText } from './error-text.ts'
 import { type DaemonFacts, healthReply, type InfoCounters, infoReply } from './info-reply.ts'
-import { handleManaged } from './managed-reply.ts'
+import { adminMember, handleManaged } from './managed-reply.ts'
 import { OP } from './opcode.ts'
 
 export interface RequestContext {
@@ -18,6 +18,10 @@ export interface RequestContext {
   readonly counters: InfoCounters
   /** Replaces the webhook target. Absent: SetWebhook is unknown to this daemon. */
   readonly setWebhook?: (url: string) => Promise<void>
+  /** Asked for at the registry beside the signature where networks are concerned; `''` or absent for none. */
+  readonly adminToken?: string
+  /** Memberships may have changed. */
+  readonly refreshNetworks?: () => Promise<void>
   /** Replaces the identity's key. Absent: RotateKey is unknown to this daemon. */
   readonly rotateKey?: () => Promise<Record<string, unknown>>
 }
@@ -105,7 +109,7 @@ function plan(message: PlainRequest, context: RequestContext): Plan {
     case 'send-to-confirm':
       return ['sendto', () => confirmDatagram(message, node)]
     case 'managed':
-      return ['managed', () => handleManaged(message.sub, message.rest)]
+      return ['managed', () => handleManaged(message.sub, message.rest, context)]
     case 'broadcast':
       return unknownCommand(OP.broadcast)
     case 'network-list':
@@ -115,7 +119,7 @@ function plan(message: PlainRequest, context: RequestContext): Plan {
     case 'network-leave':
     case 'network-invite':
     case 'network-respond':
-      return networkPlan(message, node)
+      return networkPlan(message, context)
     default:
       return trustPlan(message, node)
   }
@@ -212,32 +216,64 @@ function trustPlan(message: TrustRequest, { trust }: PilotNode): Plan {
 
 type NetworkRequest = Extract<PlainRequest, { readonly type: `network-${string}` }>
 
-function networkPlan(message: NetworkRequest, node: PilotNode): Plan {
+function networkPlan(message: NetworkRequest, context: RequestContext): Plan {
+  const { registry } = context.node
+  const reply = (value: Record<string, unknown>): Uint8Array => encodeJsonReply(OP.networkOk, value)
   const ask = async (request: Record<string, unknown>): Promise<Uint8Array> =>
-    encodeJsonReply(OP.networkOk, await node.registry.request(request))
+    reply(await registry.request(request))
+  const askSigned = async (request: Record<string, unknown>): Promise<Uint8Array> =>
+    reply(await registry.requestSigned(request))
+  /** What changes memberships. */
+  const change = async (request: Record<string, unknown>): Promise<Uint8Array> => {
+    const done = await registry.requestSigned(request)
+    await context.refreshNetworks?.()
+    return reply(done)
+  }
+  // The daemon's own token goes along with these four (spec/06 §11.1).
+  const admin = adminMember(context)
   switch (message.type) {
     case 'network-list':
       return ['network list', () => ask({ type: 'list_networks' })]
     case 'network-members':
-      return ['network members', () => ask({ type: 'list_nodes', network_id: message.network })]
-    case 'network-join':
+      return [
+        'network members',
+        () => ask({ type: 'list_nodes', network_id: message.network, ...admin }),
+      ]
+    case 'network-join': {
+      const { network, token } = message
       return [
         'network join',
-        () =>
-          ask({
-            type: 'join_network',
-            node_id: node.nodeId,
-            network_id: message.network,
-            token: message.token,
-          }),
+        () => change({ type: 'join_network', network_id: network, token, ...admin }),
       ]
+    }
     case 'network-leave':
       return [
         'network leave',
-        () => ask({ type: 'leave_network', node_id: node.nodeId, network_id: message.network }),
+        () => change({ type: 'leave_network', network_id: message.network, ...admin }),
       ]
-    default:
-      return unknownCommand(OP.network)
+    case 'network-invite':
+      return [
+        'network invite',
+        () =>
+          askSigned({
+            type: 'invite_to_network',
+            network_id: message.network,
+            target_node_id: message.nodeId,
+            ...admin,
+          }),
+      ]
+    case 'network-poll-invites':
+      return ['network poll-invites', () => askSigned({ type: 'poll_invites' })]
+    case 'network-respond':
+      return [
+        'network respond-invite',
+        () =>
+          change({
+            type: 'respond_invite',
+            network_id: message.network,
+            accept: message.accept,
+          }),
+      ]
   }
 }
 

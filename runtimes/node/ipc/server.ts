@@ -15,8 +15,7 @@ export interface LentPort {
   restore(): void
 }
 
-export interface IpcServerOptions
-  extends Pick<RequestContext, 'node' | 'facts' | 'setWebhook' | 'rotateKey'> {
+export interface IpcServerOptions extends Omit<RequestContext, 'counters'> {
   readonly socketPath: string
   readonly lentPorts?: readonly LentPort[]
   /** A client above its high-water mark is dropped after this long without progress. Default 10 000. */
@@ -87,19 +86,16 @@ export class IpcServer implements AsyncDisposable {
     this.#sessions.add(new ClientSession(this.#host, socket))
   }
 
-  #createHost({ node, facts, setWebhook, rotateKey, stallMs, lentPorts }: IpcServerOptions) {
+  #createHost({ socketPath: _, stallMs, lentPorts, ...context }: IpcServerOptions) {
     const lent = new Map((lentPorts ?? []).map((one) => [one.port, one]))
     const server = this
     return {
-      node,
-      facts,
+      ...context,
       counters: {
         get acceptQueueDrops(): number {
           return server.#acceptDrops
         },
       },
-      ...(setWebhook !== undefined && { setWebhook }),
-      ...(rotateKey !== undefined && { rotateKey }),
       ...(stallMs !== undefined && { stallMs }),
       lendPort: (port) => lent.get(port)?.release(),
       returnPort: (port) => {

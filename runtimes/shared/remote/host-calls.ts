@@ -76,6 +76,11 @@ export const METHODS: Readonly<Record<Exclude<RemoteMethod, 'close'>, Method>> =
     run: (node, signal, message) => node.registry.request(message, { signal }),
     changes: ['registry'],
   },
+  requestSigned: {
+    args: [isRecord],
+    run: (node, signal, message) => node.registry.requestSigned(message, { signal }),
+    changes: ['registry'],
+  },
   resolveHostname: {
     args: [isText],
     run: (node, _, hostname) => node.registry.resolveHostname(hostname),

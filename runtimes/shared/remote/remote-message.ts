@@ -29,6 +29,7 @@ export type RemoteMethod =
   | 'setTaskExec'
   | 'deregister'
   | 'request'
+  | 'requestSigned'
   | 'resolveHostname'
   | 'lookup'
   | 'requestTrust'

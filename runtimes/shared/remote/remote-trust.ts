@@ -69,6 +69,9 @@ export class RemoteRegistry implements RegistryApi {
   request(message: Record<string, unknown>, options?: CallOptions): Promise<RegistryReply> {
     return this.#calls.call('request', [message], options)
   }
+  requestSigned(message: Record<string, unknown>, options?: CallOptions): Promise<RegistryReply> {
+    return this.#calls.call('requestSigned', [message], options)
+  }
   resolveHostname(hostname: string): Promise<RegistryReply> {
     return this.#calls.call('resolveHostname', [hostname])
   }

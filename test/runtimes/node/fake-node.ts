@@ -277,6 +277,9 @@ export class FakeNode implements PilotNode {
     request: async (message) => {
       throw new PilotError('ERR_REGISTRY', `request failed: ${String(message.type)}`)
     },
+    requestSigned: async (message) => {
+      throw new PilotError('ERR_REGISTRY', `request failed: ${String(message.type)}`)
+    },
     resolveHostname: async (hostname) => {
       for (const node of this.#network.nodes.values())
         if (node.hostname === hostname)

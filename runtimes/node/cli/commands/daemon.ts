@@ -50,6 +50,7 @@ export function addDaemonCommands(program: Command, cli: Cli): void {
     .option('--identity <path>', 'identity file (default: ~/.pilot/identity.json)')
     .option('--owner <text>', 'owner, e.g. an e-mail address')
     .option('--email <text>', 'same as --owner')
+    .option('--networks <ids>', 'networks to join at the start, comma between')
     .option('--trust-auto-approve [bool]', 'approve every trust request')
     .option('--no-encrypt', 'send without encryption (not recommended)')
     .option('--plaintext-peers <ids>', 'node ids, comma between, talked to in the clear')

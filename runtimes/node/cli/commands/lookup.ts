@@ -1,13 +1,9 @@
 /** Finding nodes: `find`, `lookup`, `register`, `identity show` (spec/08 §3.3). */
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { toBase64 } from '../../../../core/bytes.ts'
-import { Identity } from '../../../../core/identity/identity.ts'
 import { RegistryRequests, withSignature } from '../../../../core/rendezvous/registry-requests.ts'
-import { nodeCrypto } from '../../crypto.ts'
 import type { Cli } from '../cli.ts'
-import { CliError, messageOf } from '../failure.ts'
-import { defaultIdentityPath } from '../paths.ts'
+import { loadIdentity } from '../identity-file.ts'
 import { requestRegistry } from '../registry-request.ts'
 import { formatFields } from '../table.ts'
 import { parseNodeId } from '../values.ts'
@@ -97,25 +93,4 @@ async function showIdentity(cli: Cli, typed: string | undefined): Promise<void> 
           ] as const)),
     ]),
   )
-}
-
-function loadIdentity(cli: Cli, typed: string | undefined): { identity: Identity; path: string } {
-  const path = typed ?? defaultIdentityPath(cli.paths.directory)
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOENT'
-      ? new CliError(
-          'not_found',
-          `no identity at ${path}`,
-          'the first daemon start makes one: pilotctl daemon start',
-        )
-      : new CliError('internal', `cannot read ${path}: ${messageOf(error)}`)
-  }
-  try {
-    return { identity: Identity.parse(nodeCrypto, text), path }
-  } catch (error) {
-    throw new CliError('internal', `${path}: ${messageOf(error)}`, 'restore the file from a backup')
-  }
 }
