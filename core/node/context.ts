@@ -6,7 +6,7 @@ import { RegistryRequests } from '../rendezvous/registry-requests.ts'
 import { LocalKeys } from '../tunnel/local-keys.ts'
 import type { Address } from '../wire/address.ts'
 import { encodePacket } from '../wire/packet.ts'
-import type { NodeMachineEvent } from './events.ts'
+import type { NodeDetail, NodeMachineEvent } from './events.ts'
 import type { NodeMachineOptions } from './options.ts'
 
 /** Datagrams outside any peer's queue: beacon messages, punches, requests for keys. */
@@ -117,6 +117,11 @@ export class NodeContext {
 
   emit(event: NodeMachineEvent): void {
     this.events.push(event)
+  }
+
+  /** For who watches closely. */
+  emitDetail(detail: NodeDetail): void {
+    if (this.options.details === true) this.events.push(detail)
   }
 
   sendRaw(to: Endpoint, datagram: Uint8Array): void {

@@ -5,7 +5,36 @@ import type { RegistryMessage } from '../wire/registry-message.ts'
 import type { Stream } from './stream.ts'
 import type { TrustOutcome } from './trust-exchange.ts'
 
+/** What only somebody who watches the traffic wants to know; told with option `details`. */
+export type NodeDetail =
+  /** A SYN was taken. `id` is that of the connection. */
+  | (StreamDetail & { readonly type: 'stream-requested' })
+  /** The peer acknowledged that its stream is open. */
+  | (StreamDetail & { readonly type: 'stream-established' })
+  /** The peer's end of stream arrived. */
+  | (StreamDetail & { readonly type: 'stream-ended' })
+  | (StreamDetail & { readonly type: 'stream-reset' })
+  | { readonly type: 'syn-limited'; readonly source: SocketAddress }
+  | { readonly type: 'packet-replayed'; readonly nodeId: number; readonly counter: bigint }
+  /** A node that was no peer announced its key. */
+  | { readonly type: 'peer-added'; readonly nodeId: number; readonly endpoint: string }
+  | { readonly type: 'peer-rekeyed'; readonly nodeId: number }
+  /** The user of this node decided about trust. */
+  | {
+      readonly type: 'trust-decided'
+      readonly nodeId: number
+      readonly decision: 'approved' | 'rejected' | 'revoked'
+      readonly reason: string
+    }
+
+interface StreamDetail {
+  readonly id: number
+  readonly localPort: number
+  readonly remote: SocketAddress
+}
+
 export type NodeMachineEvent =
+  | NodeDetail
   // The driver's: the byte stream to the registry
   | { readonly type: 'registry-connect' }
   | { readonly type: 'registry-disconnect' }

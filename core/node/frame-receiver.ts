@@ -2,8 +2,8 @@
  * What arrives in tunnel frames: opens sealed ones, takes key exchanges, refuses the rest. Nothing here
  * changes state before it is authenticated (spec/01 §10, §12).
  */
-import { equals } from '../bytes.ts'
-import type { Instant } from '../machine.ts'
+import { equals, viewOf } from '../bytes.ts'
+import { formatEndpoint, type Instant } from '../machine.ts'
 import type { ArrivalPath } from '../nat/path-selector.ts'
 import type { OpenAttempt } from '../tunnel/session.ts'
 import {
@@ -117,7 +117,11 @@ export class FrameReceiver {
     }
     const nonce = frame.subarray(8, SEALED_HEADER_BYTES)
     const opened = peer.tunnel.open(nonce, frame.subarray(SEALED_HEADER_BYTES), now)
-    if (opened === 'replayed') return context.drop('replayed')
+    if (opened === 'replayed') {
+      const counter = viewOf(nonce).getBigUint64(4)
+      context.emitDetail({ type: 'packet-replayed', nodeId: sender, counter })
+      return context.drop('replayed')
+    }
     if (opened === 'forged') {
       context.drop('forged')
       return this.#recover(sender, peer, via, now)
@@ -238,8 +242,13 @@ export class FrameReceiver {
   /** The frame is signed by the node's registered key. It may still be a replay of an older one. */
   #accept(frame: KeyExchangeFrame, datagram: Uint8Array, via: ArrivalPath, now: Instant): void {
     const { context, peers, prober, scheduler } = this.#parts
+    const isKnown = peers.get(frame.sender) !== undefined
     const peer = peers.admit(frame.sender, now)
     if (peer === undefined) return context.drop('peer-table')
+    if (!isKnown) {
+      const endpoint = via === 'relay' ? '' : formatEndpoint(via)
+      context.emitDetail({ type: 'peer-added', nodeId: peer.id, endpoint })
+    }
     peer.identityKey ??= frame.identityKey.slice()
     const wasKeyed = peer.tunnel.isKeyed
     const verdict = peer.tunnel.handleKeyExchange(frame, now)
@@ -249,6 +258,7 @@ export class FrameReceiver {
     peer.keyExchangeVia = via
     if (verdict === 'installed') {
       if (!wasKeyed) context.emit({ type: 'peer-keyed', nodeId: peer.id })
+      else context.emitDetail({ type: 'peer-rekeyed', nodeId: peer.id })
       for (const stream of [...peer.streams.values()]) scheduler.touchStream(stream)
     }
     // Again for a key that is known: who restarted may have had to look ours up while the first probe came.

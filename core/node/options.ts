@@ -39,4 +39,6 @@ export interface NodeMachineOptions {
   /** Trust whoever asks. Default false. */
   readonly autoApprove?: boolean
   readonly tuning?: Partial<ConnectionTuning>
+  /** Tell of every stream, rekey and refused packet too (`NodeDetail`). Default false. */
+  readonly details?: boolean
 }

@@ -9,7 +9,7 @@ import type { LoosePacket, NodeContext } from './context.ts'
 import type { Peer } from './peer.ts'
 import type { Prober } from './prober.ts'
 import type { Scheduler } from './scheduler.ts'
-import { Stream, streamKey } from './stream.ts'
+import { detailOf, Stream, streamKey } from './stream.ts'
 import type { StreamTable } from './stream-table.ts'
 
 /** Datagrams that wait for the application. */
@@ -63,7 +63,10 @@ export class PacketReceiver {
     }
     if (stream !== undefined) {
       const { seq, ack, window, payload } = reader
+      const wasOpen = stream.connection.state !== 'CLOSED'
       stream.connection.handleSegment(flags, seq, ack, window, payload, now)
+      if ((flags & FLAG.RST) !== 0 && wasOpen && stream.connection.state === 'CLOSED')
+        this.#parts.context.emitDetail({ type: 'stream-reset', ...detailOf(stream) })
       this.#parts.scheduler.touchStream(stream)
     } else if (isSyn) this.#handleSyn(peer, reader, now)
     else if (flags === FLAG.ACK) this.#refuse(peer, reader, now)
@@ -74,7 +77,11 @@ export class PacketReceiver {
     const port = reader.destinationPort
     if (port !== PORT.trust && !admission.admits(peer, now)) return context.drop('untrusted')
     if (!ports.isListening(port)) return this.#refuse(peer, reader, now)
-    if (!admission.takeSyn(peer, now)) return context.drop('syn-rate')
+    if (!admission.takeSyn(peer, now)) {
+      const address = { network: reader.sourceNetwork, node: peer.id }
+      context.emitDetail({ type: 'syn-limited', source: { address, port: reader.sourcePort } })
+      return context.drop('syn-rate')
+    }
     if (context.isClosing || !streams.hasRoomOn(port)) return this.#refuse(peer, reader, now)
     const { sourceNetwork, sourcePort, destinationNetwork, seq, window } = reader
     const connection = Connection.accept(
@@ -90,7 +97,9 @@ export class PacketReceiver {
     )
     ports.countConnection(port, 1)
     const owner = port === PORT.trust ? 'trust-inbound' : 'application'
-    scheduler.addStream(new Stream(connection, peer, owner, true))
+    const stream = new Stream(connection, peer, owner, true)
+    context.emitDetail({ type: 'stream-requested', ...detailOf(stream) })
+    scheduler.addStream(stream)
   }
 
   /** RST for what nothing is behind; never for an RST, never more than a few. */

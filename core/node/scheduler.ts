@@ -8,7 +8,7 @@ import type { PortTable } from '../port/port-table.ts'
 import { TimerHeap } from '../timer-heap.ts'
 import type { NodeContext } from './context.ts'
 import { PEER_IDLE_MS, type Peer } from './peer.ts'
-import type { Stream } from './stream.ts'
+import { detailOf, type Stream } from './stream.ts'
 
 export class Scheduler {
   readonly #context: NodeContext
@@ -50,7 +50,7 @@ export class Scheduler {
 
   touchStream(stream: Stream): void {
     const { connection, peer } = stream
-    const hasNews = collectNews(stream) || isNewlyDelivered(stream)
+    const hasNews = this.#collectNews(stream) || isNewlyDelivered(stream)
     if (connection.wantsTransmit && !stream.isReady) {
       stream.isReady = true
       peer.ready.push(stream)
@@ -161,6 +161,26 @@ export class Scheduler {
     stream.isCounted = false
   }
 
+  /** Moves what the connection says into the stream's news; true when there was anything. */
+  #collectNews(stream: Stream): boolean {
+    const { connection, news } = stream
+    let hasNews = false
+    for (let event = connection.pollEvent(); event !== undefined; event = connection.pollEvent()) {
+      hasNews = true
+      if (event === 'connected') {
+        news.isConnected = true
+        if (stream.isInbound)
+          this.#context.emitDetail({ type: 'stream-established', ...detailOf(stream) })
+      } else if (event === 'readable') news.isReadable = true
+      else if (event === 'writable') news.isWritable = true
+      else if (event === 'ended') {
+        news.isEnded = true
+        this.#context.emitDetail({ type: 'stream-ended', ...detailOf(stream) })
+      } else news.isClosed = true
+    }
+    return hasNews
+  }
+
   #notify(stream: Stream): void {
     if (stream.owner !== 'application') {
       if (!stream.isNotified) this.#trustNews.push(stream)
@@ -188,18 +208,4 @@ function isNewlyDelivered(stream: Stream): boolean {
   if (owner !== 'trust-outbound' || stream.isHandled) return false
   stream.isHandled = connection.state !== 'SYN_SENT' && connection.isDrained
   return stream.isHandled
-}
-
-/** Moves what the connection says into the stream's news; true when there was anything. */
-function collectNews({ connection, news }: Stream): boolean {
-  let hasNews = false
-  for (let event = connection.pollEvent(); event !== undefined; event = connection.pollEvent()) {
-    hasNews = true
-    if (event === 'connected') news.isConnected = true
-    else if (event === 'readable') news.isReadable = true
-    else if (event === 'writable') news.isWritable = true
-    else if (event === 'ended') news.isEnded = true
-    else news.isClosed = true
-  }
-  return hasNews
 }

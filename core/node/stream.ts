@@ -3,6 +3,7 @@ import type { PilotError } from '../errors.ts'
 import type { Instant } from '../machine.ts'
 import type { Connection } from '../stream/connection.ts'
 import type { Timed } from '../timer-heap.ts'
+import type { SocketAddress } from '../wire/address.ts'
 import type { Peer } from './peer.ts'
 
 /** What happened to a stream since its owner last looked; several at once. */
@@ -62,4 +63,13 @@ export class Stream implements Timed {
 /** Two ports in one uint32: the key of a stream among those of one peer. */
 export function streamKey(localPort: number, remotePort: number): number {
   return ((localPort << 16) | remotePort) >>> 0
+}
+
+/** What a detail tells of a stream. */
+export function detailOf({ connection }: Stream): {
+  readonly id: number
+  readonly localPort: number
+  readonly remote: SocketAddress
+} {
+  return { id: connection.id, localPort: connection.local.port, remote: connection.remote }
 }

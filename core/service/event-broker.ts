@@ -40,6 +40,17 @@ interface Client {
   queuedBytes: number
 }
 
+/** `topic` has one character per byte. */
+export type BrokerNews =
+  | { readonly type: 'subscribed' | 'unsubscribed'; readonly id: number; readonly topic: string }
+  | {
+      readonly type: 'published'
+      readonly id: number
+      readonly topic: string
+      readonly size: number
+    }
+
+const NEWS_MAX = 256
 const WILDCARD = '*'
 
 export class EventBroker {
@@ -48,6 +59,8 @@ export class EventBroker {
   readonly #byTopic = new Map<string, Set<number>>()
   readonly #writable = new Set<number>()
   readonly #dropped: { id: number; reason: BrokerDrop }[] = []
+  /** For who watches: at most so many wait to be polled. */
+  readonly #news: BrokerNews[] = []
   #stats = { published: 0, delivered: 0, rateLimited: 0, droppedSlow: 0, droppedMalformed: 0 }
 
   constructor(options: BrokerOptions = {}) {
@@ -90,6 +103,7 @@ export class EventBroker {
     this.#clients.delete(id)
     this.#writable.delete(id)
     if (client.topic === undefined) return
+    if (client.topic !== '') this.#tell({ type: 'unsubscribed', id, topic: client.topic })
     const subscribers = this.#byTopic.get(client.topic)
     subscribers?.delete(id)
     if (subscribers?.size === 0) this.#byTopic.delete(client.topic)
@@ -113,6 +127,11 @@ export class EventBroker {
   /** An event of the node's own, to whoever subscribed. */
   publish(event: StreamEvent): void {
     this.#deliver(undefined, event)
+  }
+
+  /** What happened, oldest first. Nobody has to ask: the oldest are forgotten. */
+  pollNews(): BrokerNews | undefined {
+    return this.#news.shift()
   }
 
   /** A connection that has something to send since it was last asked for, until none is left. */
@@ -155,11 +174,15 @@ export class EventBroker {
   #handleEvent(id: number, client: Client, event: StreamEvent, now: Instant): void {
     if (client.topic === undefined) {
       client.topic = keyOf(event.topic)
+      this.#tell({ type: 'subscribed', id, topic: client.topic })
       const subscribers = this.#byTopic.get(client.topic)
       if (subscribers === undefined) this.#byTopic.set(client.topic, new Set([id]))
       else subscribers.add(id)
-    } else if (client.bucket.take(now)) this.#deliver(id, event)
-    else this.#stats.rateLimited++
+    } else if (client.bucket.take(now)) {
+      this.#deliver(id, event)
+      const size = event.payload.length
+      this.#tell({ type: 'published', id, topic: keyOf(event.topic), size })
+    } else this.#stats.rateLimited++
   }
 
   #deliver(from: number | undefined, { topic, payload }: StreamEvent): void {
@@ -188,6 +211,11 @@ export class EventBroker {
     client.queuedBytes += cost(bytes)
     this.#stats.delivered++
     this.#writable.add(id)
+  }
+
+  #tell(news: BrokerNews): void {
+    if (this.#news.length >= NEWS_MAX) this.#news.shift()
+    this.#news.push(news)
   }
 
   #drop(id: number, reason: BrokerDrop): void {

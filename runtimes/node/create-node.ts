@@ -44,6 +44,7 @@ type MachineSettings = Pick<
   | 'maxConnections'
   | 'autoApprove'
   | 'tuning'
+  | 'details'
 >
 
 /** `compat`: no UDP, everything through WebSockets of the rendezvous (spec/09). */

@@ -3,6 +3,7 @@
  * `PilotNode`; the daemon, the services and the command line are built on nothing else.
  */
 import type { PilotError } from '../../core/errors.ts'
+import type { NodeDetail } from '../../core/index.ts'
 import type { ConnectionStats, ConnectionStreamInfo } from '../../core/stream/info.ts'
 import type { Address, SocketAddress } from '../../core/wire/address.ts'
 import type { SocketEvent, WebRtcEvent } from './transport.ts'
@@ -79,6 +80,7 @@ export interface PilotNode extends AsyncDisposable {
 export type NodeEvent =
   | SocketEvent
   | WebRtcEvent
+  | NodeDetail
   | { readonly type: 'registered'; readonly address: Address }
   | { readonly type: 'registry-lost'; readonly reason: string }
   /** The beacon fell silent (no relay, no hole punching), or answers again. */

@@ -117,6 +117,10 @@ export class SharedPilotNode implements PilotNode {
       save: options.saveTrust,
       drain: () => this.#driver.drain(),
       requireOpen: () => this.#requireOpen(),
+      decided: (nodeId, decision, reason) => {
+        if (options.machine.details === true)
+          this.#emit({ type: 'trust-decided', nodeId, decision, reason })
+      },
     })
     this.registry = new RegistryCalls({
       machine,

@@ -15,6 +15,12 @@ export interface TrustCallsOptions {
   readonly drain: () => void
   /** @throws {PilotError} `ERR_NODE_CLOSED`. */
   readonly requireOpen: () => void
+  /** Told before the events that a decision of the user causes. */
+  readonly decided: (
+    nodeId: number,
+    decision: 'approved' | 'rejected' | 'revoked',
+    reason: string,
+  ) => void
 }
 
 export class TrustCalls implements TrustApi {
@@ -41,16 +47,19 @@ export class TrustCalls implements TrustApi {
 
   async approve(nodeId: number): Promise<void> {
     this.#machine.approveTrust(nodeId, this.#now)
+    this.#options.decided(nodeId, 'approved', '')
     await this.#saved()
   }
 
   async reject(nodeId: number, reason = ''): Promise<void> {
     this.#machine.rejectTrust(nodeId, reason, this.#now)
+    this.#options.decided(nodeId, 'rejected', reason)
     await this.#saved()
   }
 
   async revoke(nodeId: number): Promise<void> {
     this.#machine.revokeTrust(nodeId, this.#now)
+    this.#options.decided(nodeId, 'revoked', '')
     await this.#saved()
   }
 

@@ -21,6 +21,7 @@ import { WEBRTC_CHOICES, type WebRtcChoice } from '../rtc/backend.ts'
 import { parseListen } from '../udp-socket.ts'
 import { VERSION } from '../version.ts'
 import type { WebRtcOptions } from '../web-rtc.ts'
+import { parseWebhookUrl } from '../webhook/webhook-url.ts'
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
 
 export interface DaemonConfig {
@@ -59,6 +60,8 @@ export interface DaemonConfig {
     readonly taskSubmit: boolean
     readonly nameserver: boolean
   }
+  /** `''`: none. */
+  readonly webhook: string
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
   readonly logFile: string | undefined
@@ -172,6 +175,7 @@ function createCommand(): Command {
     .option('--no-eventstream', 'run no event broker (port 1002)')
     .option('--no-tasksubmit', 'take no tasks, and no results of ours (port 1003)')
     .option('--nameserver [bool]', 'keep names for peers on port 53, in ~/.pilot/nameserver.json')
+    .option('--webhook <url>', 'post what happens there as JSON', '')
     .optionsGroup('Limits:')
     .option('--syn-rate-limit <n>', 'new streams per second from strangers', '100')
     .option('--max-conns-per-port <n>', 'streams of one port', '1024')
@@ -341,6 +345,7 @@ function configOf(command: Command, home: string): DaemonConfig {
       taskSubmit: flag('tasksubmit'),
       nameserver: flag('nameserver'),
     },
+    webhook: webhookUrl(text('webhook')),
     logLevel: oneOf('logLevel', LOG_LEVELS),
     logFormat: oneOf<LogFormat>('logFormat', ['text', 'json']),
     logFile: text('logFile') || undefined,
@@ -366,6 +371,14 @@ function webSocketOptions(text: (name: string) => string): WebSocketPathOptions 
     throw new Error(`-ws-listen: ${messageOf(error)}`)
   }
   return options
+}
+
+function webhookUrl(text: string): string {
+  try {
+    return text === '' ? '' : parseWebhookUrl(text).href
+  } catch (error) {
+    throw new Error(`-webhook: ${messageOf(error)}`)
+  }
 }
 
 function listOf(text: string): string[] {

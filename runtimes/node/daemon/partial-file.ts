@@ -21,6 +21,8 @@ export interface PartialFileOptions {
   /** Takes whole frames for the sender. */
   readonly write: (frame: Uint8Array) => Promise<void>
   readonly log: Log
+  /** The file has its place: the name it was sent under, and the one it got. */
+  readonly stored?: (name: string, bytes: number, file: string) => void
 }
 
 /** Partial files nobody came back for are removed after this long. */
@@ -97,6 +99,7 @@ export class PartialFile implements FileIntake {
           bytes: this.#bytes,
           file,
         })
+        this.#options.stored?.(event.name, this.#bytes, file)
         this.#machine.stored()
         break
       }

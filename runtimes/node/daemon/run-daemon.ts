@@ -6,6 +6,7 @@ import { IpcServer } from '../ipc/server.ts'
 import { checkSocketPlace, isSocketLive } from '../ipc/socket-file.ts'
 import { backendsFor, type WebRtcChoice } from '../rtc/backend.ts'
 import { VERSION } from '../version.ts'
+import { Webhook } from '../webhook/webhook.ts'
 import { type DaemonConfig, parseDaemonArguments } from './config.ts'
 import { adviceFor } from './fatal-advice.ts'
 import { createLog, type Log } from './log.ts'
@@ -99,6 +100,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     synRateLimit: config.synRateLimit,
     maxConnectionsPerPort: config.maxConnectionsPerPort,
     maxConnections: config.maxConnections,
+    details: true,
     signal,
   }).catch((error: unknown) => {
     if (signal.aborted) return undefined
@@ -111,10 +113,13 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
   const memberships = new Memberships({ node, log, join, adminToken })
   let server: IpcServer | undefined
   let services: DaemonServices | undefined
+  const webhook = new Webhook({ home: io.home, log })
   try {
     await watch.claimHostname()
     await memberships.start()
-    services = startServices({ node, config, home: io.home, log })
+    if (config.webhook !== '') webhook.setTarget(config.webhook)
+    webhook.watch(node)
+    services = startServices({ node, config, home: io.home, log, emit: webhook.emit })
     server = await IpcServer.listen({
       node,
       socketPath: config.socket,
@@ -133,6 +138,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       lentPorts: services.lentPorts,
       adminToken,
       refreshNetworks: () => memberships.refresh(),
+      setWebhook: async (url) => webhook.setTarget(url),
     })
     if (node.webSocketUrls.length > 0)
       log.info('WebSockets of trusted peers are taken', { urls: node.webSocketUrls.join(' ') })
@@ -146,9 +152,11 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     log.info('stopping')
   } finally {
     services?.[Symbol.dispose]()
+    webhook.leave()
     // Streams get FIN, the registry is told, then clients and the socket go (spec/06 §10).
     await node.close({ timeoutMs: STOP_MS })
     await server?.close()
+    await webhook.close()
   }
   log.info('stopped')
 }

@@ -1,7 +1,9 @@
 /** The services a daemon offers by itself (spec/07 §0). Whom the node lets in may use them. */
+import { join } from 'node:path'
+import { lossyUtf8 } from '../../../core/bytes.ts'
 import { PORT } from '../../../core/constants.ts'
 import { PilotError } from '../../../core/errors.ts'
-import type { Address } from '../../../core/wire/address.ts'
+import { type Address, formatAddress, formatSocketAddress } from '../../../core/wire/address.ts'
 import type { PilotNode } from '../../shared/api.ts'
 import { DataExchangeService } from '../../shared/services/data-exchange.ts'
 import { serveEcho } from '../../shared/services/echo.ts'
@@ -9,6 +11,7 @@ import { EventStreamService } from '../../shared/services/event-stream.ts'
 import { serveStdio } from '../../shared/services/stdio.ts'
 import { TaskSubmitService } from '../../shared/services/task-submit.ts'
 import type { LentPort } from '../ipc/server.ts'
+import type { EmitWebhook } from '../webhook/webhook-events.ts'
 import type { DaemonConfig } from './config.ts'
 import type { Log } from './log.ts'
 import { MailboxStore } from './mailbox-store.ts'
@@ -22,6 +25,8 @@ export interface ServiceContext {
   readonly config: DaemonConfig
   readonly home: string
   readonly log: Log
+  /** Hears of what peers leave and say. */
+  readonly emit?: EmitWebhook
 }
 
 export interface DaemonServices extends Disposable {
@@ -29,12 +34,15 @@ export interface DaemonServices extends Disposable {
 }
 
 export function startServices(context: ServiceContext): DaemonServices {
-  const { node, config, log } = context
+  const { node, config, log, emit } = context
   const mailbox = new MailboxStore(context.home)
+  const tellFile = (filename: string, size: number, file: string): void =>
+    emit?.('file.received', { filename, size, path: join(mailbox.received, file) })
   const storeMessage = async (type: string, from: Address, payload: Uint8Array): Promise<void> => {
     try {
       const file = await mailbox.storeMessage(type, from, payload)
       log.info('message received', { from: from.node, type, bytes: payload.length, file })
+      emit?.('message.received', { type, from: formatAddress(from), size: payload.length })
     } catch (error) {
       throw reported(log, 'message not stored', error)
     }
@@ -43,6 +51,7 @@ export function startServices(context: ServiceContext): DaemonServices {
     try {
       const file = await mailbox.storeFile(name, data)
       log.info('file received', { from: from.node, bytes: data.length, file })
+      tellFile(name, data.length, file)
     } catch (error) {
       throw reported(log, 'file not stored', error)
     }
@@ -53,7 +62,8 @@ export function startServices(context: ServiceContext): DaemonServices {
       store: {
         storeMessage,
         storeFile,
-        openIntake: (from, write) => new PartialFile({ mailbox, from, write, log }),
+        openIntake: (from, write) =>
+          new PartialFile({ mailbox, from, write, log, stored: tellFile }),
       },
       unixNs: () => BigInt(Date.now()) * 1_000_000n,
       setTimer,
@@ -62,6 +72,14 @@ export function startServices(context: ServiceContext): DaemonServices {
   }
   if (config.services.eventStream) {
     const events = new EventStreamService(() => performance.now())
+    if (emit !== undefined)
+      events.onnews = (news, remote) => {
+        const topic = lossyUtf8(Uint8Array.from(news.topic, (one) => one.charCodeAt(0)))
+        const who = formatSocketAddress(remote)
+        if (news.type === 'published')
+          emit('pubsub.published', { topic, size: news.size, from: who })
+        else emit(`pubsub.${news.type}`, { topic, remote: who })
+      }
     new PortService(node, PORT.eventStream, (connection) => events.serve(connection))
   }
   const disposables: Disposable[] = []

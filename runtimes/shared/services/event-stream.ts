@@ -1,11 +1,14 @@
 /** The event broker on port 1002 (spec/07 §7): moves bytes between connections and the broker of the core. */
-import { EventBroker } from '../../../core/service/event-broker.ts'
+import { type BrokerNews, EventBroker } from '../../../core/service/event-broker.ts'
+import type { SocketAddress } from '../../../core/wire/address.ts'
 import type { PilotConnection } from '../api.ts'
 
 export class EventStreamService {
   readonly broker: EventBroker
   readonly #connections = new Map<number, PilotConnection>()
   readonly #now: () => number
+  /** Told what happens, with who did it. */
+  onnews: ((news: BrokerNews, remote: SocketAddress) => void) | undefined
 
   /** `now` in ms, monotonic. */
   constructor(now: () => number, broker: EventBroker = new EventBroker()) {
@@ -21,8 +24,9 @@ export class EventStreamService {
     }
     this.#connections.set(id, connection)
     const gone = (): void => {
-      this.#connections.delete(id)
       this.broker.remove(id)
+      this.#tellNews()
+      this.#connections.delete(id)
     }
     connection.closed.then(gone, gone)
     connection.onwritable = () => this.#write(id)
@@ -38,6 +42,7 @@ export class EventStreamService {
       this.broker.remove(id)
       connection.close()
     }
+    this.#tellNews()
     for (
       let next = this.broker.pollWritable();
       next !== undefined;
@@ -46,6 +51,13 @@ export class EventStreamService {
       this.#write(next)
     for (let drop = this.broker.pollDropped(); drop !== undefined; drop = this.broker.pollDropped())
       this.#connections.get(drop.id)?.reset()
+  }
+
+  #tellNews(): void {
+    for (let news = this.broker.pollNews(); news !== undefined; news = this.broker.pollNews()) {
+      const connection = this.#connections.get(news.id)
+      if (connection !== undefined) this.onnews?.(news, connection.remote)
+    }
   }
 
   /** As much as the connection takes; the rest waits in the broker's bounded queue. */

@@ -29,6 +29,7 @@ let near: FakeNode
 let far: FakeNode
 let lent: readonly LentPort[]
 const logged: string[] = []
+const told: [name: string, data: unknown][] = []
 
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'pilot-services-'))
@@ -37,9 +38,10 @@ beforeEach(() => {
   far = network.add(2)
   const parsed = parseDaemonArguments([], home)
   if ('exitCode' in parsed) throw new Error(parsed.text)
-  logged.length = 0
+  logged.length = told.length = 0
   const log = createLog((line) => logged.push(line), 'debug', 'text')
-  lent = startServices({ node: far, config: parsed.config, home, log }).lentPorts
+  const emit = (name: string, data?: unknown): void => void told.push([name, data])
+  lent = startServices({ node: far, config: parsed.config, home, log, emit }).lentPorts
 })
 afterEach(() => rmSync(home, { recursive: true }))
 
@@ -128,6 +130,33 @@ describe('data exchange', () => {
     expect(answer).toBe('ERR TEXT save failed: the receiver cannot store it')
     expect(logged.join()).toContain('inbox')
     connection.close()
+  })
+})
+
+describe('what a webhook hears', () => {
+  it('names messages, files, subscriptions and publications', async () => {
+    const [exchange, answers] = await dial(1001)
+    await answers.write(encodeDataFrame(1, Buffer.from('hello')))
+    await answerOf(answers, 'ACK TEXT 5 bytes')
+    await answers.write(encodeFileFrame('hi.txt', Buffer.from('content')))
+    await answerOf(answers, 'ACK FILE 7 bytes')
+    exchange.close()
+    const [events, stream] = await dial(1002)
+    await stream.write(encodeEvent('news', new Uint8Array(0)))
+    await stream.write(encodeEvent('other', Buffer.from('abc')))
+    events.close()
+    await events.closed
+    const from = '0:0000.0000.0001'
+    const remote = `${from}:49152`
+    await expect
+      .poll(() => told)
+      .toEqual([
+        ['message.received', { type: 'TEXT', from, size: 5 }],
+        ['file.received', { filename: 'hi.txt', size: 7, path: expect.stringContaining(home) }],
+        ['pubsub.subscribed', { topic: 'news', remote }],
+        ['pubsub.published', { topic: 'other', size: 3, from: remote }],
+        ['pubsub.unsubscribed', { topic: 'news', remote }],
+      ])
   })
 })
 
