@@ -400,6 +400,8 @@ export class NodeMachine {
     this.#finder.reach(peer, now)
     const packet = this.#context.encode({
       protocol: PROTOCOL.datagram,
+      // Whoever is spoken to in a network hears from there (spec/07 §11).
+      sourceNetwork: to.address.network,
       sourcePort: this.#ports.allocate(() => true) ?? 0,
       destination: to.address,
       destinationPort: to.port,

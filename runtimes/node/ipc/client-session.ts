@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { PilotError, WireError } from '../../../core/errors.ts'
 import { BROADCAST_NODE } from '../../../core/wire/address.ts'
 import type { PilotConnection, PilotDatagram } from '../../shared/api.ts'
+import { broadcastDatagram } from '../../shared/services/broadcast.ts'
 import { ClientStream, type ClientStreamOwner } from './client-stream.ts'
 import {
   encodeAccept,
@@ -304,7 +305,12 @@ export class ClientSession implements ClientStreamOwner {
   }
 
   #onSendTo({ to, data }: Extract<DriverMessage, { readonly type: 'send-to' }>): void {
-    if (to.address.node === BROADCAST_NODE) return
+    if (to.address.node === BROADCAST_NODE) {
+      const { network } = to.address
+      // Unreliable by contract (R4), as below.
+      broadcastDatagram(this.#host.node, { network, port: to.port, data }).catch(() => {})
+      return
+    }
     try {
       this.#host.node.sendDatagram(to, data)
     } catch (error) {

@@ -5,6 +5,7 @@
 import { PilotError } from '../../../core/errors.ts'
 import { formatAddress } from '../../../core/wire/address.ts'
 import type { PilotNode } from '../../shared/api.ts'
+import { broadcastDatagram } from '../../shared/services/broadcast.ts'
 import { encodeEmptyReply, encodeError, encodeJsonReply } from './daemon-message.ts'
 import type { DriverMessage } from './driver-message.ts'
 import { requestErrorText } from './error-text.ts'
@@ -110,8 +111,19 @@ function plan(message: PlainRequest, context: RequestContext): Plan {
       return ['sendto', () => confirmDatagram(message, node)]
     case 'managed':
       return ['managed', () => handleManaged(message.sub, message.rest, context)]
-    case 'broadcast':
-      return unknownCommand(OP.broadcast)
+    case 'broadcast': {
+      const { adminToken = '' } = context
+      return [
+        'broadcast',
+        async () => {
+          // Whoever may speak to a whole network shows the token that the daemon was given (spec/06 §11.3).
+          if (adminToken === '' || message.token !== adminToken)
+            throw new PilotError('ERR_DAEMON_REFUSED', 'admin token required')
+          await broadcastDatagram(node, message, { adminToken })
+          return encodeEmptyReply(OP.broadcastOk)
+        },
+      ]
+    }
     case 'network-list':
     case 'network-members':
     case 'network-poll-invites':
