@@ -184,6 +184,22 @@ export interface RegistryStore {
   close(): void
 }
 
+/** Writes a whole state into an empty store; it is durable with the next commit. */
+export function saveState(store: RegistryStore, state: StoredState): void {
+  store.saveNextNodeId(state.nextNodeId)
+  store.saveNextNetworkId(state.nextNetworkId)
+  for (const node of state.nodes) store.saveNode(node)
+  for (const [low, high] of state.pairs) store.savePair(low, high)
+  for (const consent of state.consents) store.saveConsent(consent)
+  for (const request of state.requests) store.saveRequest(request)
+  for (const response of state.responses) store.saveResponse(response)
+  for (const relayed of state.relayed) store.saveRelayed(relayed)
+  for (const network of state.networks) store.saveNetwork(network)
+  for (const member of state.members) store.saveMember(member)
+  for (const invite of state.invites) store.saveInvite(invite)
+  for (const entry of state.audit) store.saveAuditEntry(entry)
+}
+
 /** Keeps nothing: for tests and registries whose state may go with the process. */
 export class MemoryStore implements RegistryStore {
   readonly pendingChanges = 0

@@ -13,6 +13,7 @@ import { parseListenAddress } from '../serve-address.ts'
 import { certificateFingerprint, selfSignedCertificate } from '../serve-certificate.ts'
 import { createRendezvous, type Rendezvous } from '../serve-node.ts'
 import type { TlsKeyPair } from '../serve-registry.ts'
+import { exportSnapshot, importSnapshot } from '../serve-snapshot.ts'
 import { normaliseArguments } from './arguments.ts'
 
 const PROGRAM = 'pilot-rendezvous'
@@ -32,6 +33,8 @@ interface Flags {
   ownerRecovery?: boolean
   trustLocalBeacons?: boolean
   adminToken?: string
+  importSnapshot?: string
+  exportSnapshot?: string
   standby?: string
   config?: string
   logLevel: LogLevel
@@ -74,6 +77,9 @@ function command(version: string): Command {
       '--trusted-proxies <list>',
       'addresses and blocks of reverse proxies whose X-Forwarded-For is believed',
     )
+    .optionsGroup('State of a Go registry (JSON), then end:')
+    .option('--import-snapshot <file>', 'fills an empty -store with it')
+    .option('--export-snapshot <file>', 'writes it from the -store')
     .optionsGroup('Program:')
     .option('--config <file>', 'JSON file with flags as members')
     .addOption(new Option('--log-level <level>', 'least level').choices(LOG_LEVELS).default('info'))
@@ -141,6 +147,9 @@ async function main(args: readonly string[]): Promise<number> {
   })
   for (const key of unknownKeys) log.warn('the configuration names an unknown flag', { flag: key })
 
+  if (flags.importSnapshot !== undefined || flags.exportSnapshot !== undefined)
+    return convert(log, flags)
+
   // From here on, also while starting, a signal means a clean stop.
   const stopped = new Promise<string>((resolve) => {
     process.once('SIGINT', resolve)
@@ -188,6 +197,30 @@ async function main(args: readonly string[]): Promise<number> {
   }
   log.info('stopped', { signal })
   return 0
+}
+
+/** One of the two ways between our store and a reference's state file. */
+function convert(log: Log, { store, importSnapshot: from, exportSnapshot: to }: Flags): number {
+  const storePath = storePathOf(store)
+  const unixSeconds = Math.floor(Date.now() / 1000)
+  try {
+    if (storePath === undefined || (from === undefined) === (to === undefined))
+      throw new UsageError(
+        'ERR_INVALID_ARGUMENT',
+        'one of -import-snapshot and -export-snapshot, and a -store that is a file',
+      )
+    if (from !== undefined) {
+      const { notes, ...counts } = importSnapshot(expandHome(from), storePath, unixSeconds)
+      for (const note of notes) log.warn(note)
+      log.info('snapshot imported', { ...counts, store: storePath })
+    } else {
+      const counts = exportSnapshot(storePath, expandHome(to ?? ''), unixSeconds)
+      log.info('snapshot exported', { ...counts, file: expandHome(to ?? '') })
+    }
+    return 0
+  } catch (error) {
+    return fail(error, error instanceof UsageError ? 2 : 1)
+  }
 }
 
 function announce(
