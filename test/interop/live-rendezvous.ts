@@ -8,6 +8,9 @@ import { endProgram, isRunning, type Program, startProgram } from './processes.t
 
 const READY_MS = 10_000
 
+/** Of every rendezvous here. */
+export const ADMIN_TOKEN = 'live-admin'
+
 export class LiveRendezvous {
   readonly registry: string
   readonly beacon: string
@@ -34,6 +37,7 @@ export class LiveRendezvous {
     const args = [
       ...['-registry-addr', this.registry, '-beacon-addr', this.beacon],
       ...['-store', join(this.#home, 'rendezvous.sqlite'), '-registrations-per-minute', '1000'],
+      ...['-admin-token', ADMIN_TOKEN],
     ]
     const child = startProgram(
       this.#program,

@@ -8,6 +8,7 @@ import { Checks, expectEqual } from './checks.ts'
 import { commands, datagram } from './command-checks.ts'
 import { LiveNode } from './live-node.ts'
 import { LiveRendezvous } from './live-rendezvous.ts'
+import { knowsNetworks, networks } from './network-checks.ts'
 import type { Program } from './processes.ts'
 import type { Kind, Programs } from './programs.ts'
 import type { Report } from './report.ts'
@@ -85,6 +86,7 @@ export function services(available: Available, a: Member, b: Member): Scenario {
         const [first, second] = nodes as [LiveNode, LiveNode]
         await establish(checks, first, second)
         await tasks(checks, first, second)
+        if (knowsNetworks(first) && knowsNetworks(second)) await networks(checks, first, second)
       }),
   }
 }

@@ -21,15 +21,21 @@ export function parseEndpoint(text: string): { host: string; port: number } {
   return { host: match[1] ?? (match[2] || '127.0.0.1'), port }
 }
 
-/** @throws {CliError} `connection_failed` or `not_found`, `<label>: <reason>`. */
+/**
+ * `proof`: a signed request that goes first on the same connection, so that the registry knows who asks (spec/10 §12);
+ * what it answers to that is nobody's business.
+ *
+ * @throws {CliError} `connection_failed` or `not_found`, `<label>: <reason>`.
+ */
 export async function requestRegistry(
   registry: string,
   message: RegistryMessage,
   label: string,
+  proof?: RegistryMessage,
 ): Promise<RegistryMessage> {
   let reply: RegistryMessage
   try {
-    reply = await askRegistry(registry, message, TIMEOUT_MS)
+    reply = await askRegistry(registry, message, TIMEOUT_MS, proof)
   } catch (error) {
     if (error instanceof CliError) throw error
     throw new CliError(
@@ -52,15 +58,17 @@ export async function askRegistry(
   registry: string,
   message: RegistryMessage,
   timeoutMs: number,
+  proof?: RegistryMessage,
 ): Promise<RegistryMessage> {
   const { host, port } = parseEndpoint(registry)
-  return exchange(host, port, message, timeoutMs)
+  return exchange(host, port, proof === undefined ? [message] : [proof, message], timeoutMs)
 }
 
+/** The answer to the last message. */
 function exchange(
   host: string,
   port: number,
-  message: RegistryMessage,
+  messages: readonly RegistryMessage[],
   timeoutMs: number,
 ): Promise<RegistryMessage> {
   return new Promise((resolve, reject) => {
@@ -72,12 +80,18 @@ function exchange(
     }
     socket.setNoDelay(true)
     socket.setTimeout(timeoutMs, () => finish(() => reject(new Error('no answer in time'))))
-    socket.on('connect', () => socket.write(encodeRegistryFrame(message)))
+    let waiting = messages.length
+    socket.on('connect', () => {
+      for (const message of messages) socket.write(encodeRegistryFrame(message))
+    })
     socket.on('data', (chunk) => {
       try {
         decoder.push(chunk)
-        const reply = decoder.next()
-        if (reply !== undefined) finish(() => resolve(reply))
+        for (let reply = decoder.next(); reply !== undefined; reply = decoder.next())
+          if (--waiting === 0) {
+            const last = reply
+            return finish(() => resolve(last))
+          }
       } catch (error) {
         finish(() => reject(error as Error))
       }

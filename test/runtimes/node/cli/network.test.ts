@@ -141,5 +141,12 @@ it('signs what a role allows with the stored identity, or takes the admin token'
     admin_token: 'adm',
   })
   await cli.run('network', 'role', '3', '9', '--json')
-  expect(asked[2]).toEqual({ type: 'get_member_role', network_id: 3, target_node_id: 9 })
+  const role = { type: 'get_member_role', network_id: 3, target_node_id: 9 }
+  expect(asked.slice(2)).toEqual([{ ...role, admin_token: 'adm' }])
+  // Our registries tell members only: who asks proves its key first, on the same connection.
+  delete cli.env.PILOT_ADMIN_TOKEN
+  const told = await cli.run('network', 'role', '3', '9', '--json')
+  expect(told.json.type).toBe('get_member_role_ok')
+  expect(asked.slice(3)).toMatchObject([{ type: 'poll_invites', node_id: 7 }, role])
+  expect(asked[3]).toHaveProperty('signature')
 })
