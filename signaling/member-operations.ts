@@ -86,12 +86,11 @@ const transferOwnership: Operation = (desk, request) => {
   }
 }
 
-const getMemberRole: Operation = (desk, request) => {
-  const networkId = networkIdField(request.message, 'network_id')
-  const network = namedNetwork(desk, request.message)
-  if (network instanceof Refusal || !mayReadNetwork(desk, request, network))
-    return refuse(networkNotFound(networkId))
-  const target = nodeIdField(request.message, 'target_node_id')
+/** Told to anybody, as the stock command line tool asks without a token; `lookup` tells memberships too. */
+const getMemberRole: Operation = (desk, { message }) => {
+  const network = namedNetwork(desk, message)
+  if (network instanceof Refusal) return network.reply
+  const target = nodeIdField(message, 'target_node_id')
   const member = memberOr(desk, network.id, target)
   if (member instanceof Refusal) return member.reply
   return {

@@ -248,9 +248,7 @@ describe('what members know', () => {
     const stranger = bench.connect()
     for (const message of [
       { type: 'list_nodes', network_id: 1 },
-      { type: 'get_member_role', network_id: 1, target_node_id: owner.id },
       { type: 'get_member_tags', network_id: 1, target_node_id: 0 },
-      { type: 'get_network_policy', network_id: 1 },
       { type: 'get_expr_policy', network_id: 1 },
     ]) {
       expect(stranger.send(message), message.type).toEqual(refused('network 1: network not found'))
