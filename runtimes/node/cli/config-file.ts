@@ -50,6 +50,9 @@ const TEXTS = [
   'hostname',
   'owner',
   'email',
+  'webhook',
+  'networks',
+  'admin_token',
 ] as const
 
 /** The file is left as it is. */

@@ -36,11 +36,14 @@ export interface StartFlags {
   readonly plaintextPeers?: string
   readonly trustAutoApprove?: string | boolean
   readonly networks?: string
+  readonly webhook?: string
+  readonly nameserver?: string | boolean
   /** False with `--no-stdio`; so for the other services. */
   readonly stdio?: boolean
   readonly echo?: boolean
   readonly dataexchange?: boolean
   readonly eventstream?: boolean
+  readonly tasksubmit?: boolean
   readonly registryTls?: string | boolean
   readonly registryFingerprint?: string
 }
@@ -113,7 +116,10 @@ export function startSettings(
   const networks = flags.networks ?? textOf(config, 'networks')
   if (networks !== undefined) argv.push(`--networks=${networks}`)
   if (isTrue(flags.trustAutoApprove)) argv.push('--trust-auto-approve')
-  for (const service of ['stdio', 'echo', 'dataexchange', 'eventstream'] as const)
+  const webhook = flags.webhook ?? textOf(config, 'webhook')
+  if (webhook !== undefined && webhook !== '') argv.push(`--webhook=${webhook}`)
+  if (isTrue(flags.nameserver)) argv.push('--nameserver')
+  for (const service of ['stdio', 'echo', 'dataexchange', 'eventstream', 'tasksubmit'] as const)
     if (flags[service] === false) argv.push(`--no-${service}`)
   if (isTrue(flags.registryTls)) argv.push('--registry-tls')
   if (flags.registryFingerprint !== undefined)

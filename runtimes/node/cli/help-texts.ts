@@ -317,6 +317,18 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
     summary: 'Replace the tags of a member',
     examples: ['pilotctl member-tags set --net 3 --node agent-b --tags ops,night'],
   },
+  'set-webhook': {
+    summary: 'Post what happens at this node to a URL',
+    notes:
+      'One JSON object for each event, tried three times; what could not be delivered\nis kept in ~/.pilot. Link-local addresses and metadata services are refused.',
+    examples: ['pilotctl set-webhook https://example.org/pilot'],
+  },
+  'clear-webhook': { summary: 'Post nothing any more', examples: ['pilotctl clear-webhook'] },
+  broadcast: {
+    summary: 'Send a datagram to all members of a network',
+    notes: 'Members may; with an admin token those who are none, and to network 0.',
+    examples: ['pilotctl broadcast 3 "lunch?"', 'pilotctl broadcast 3 "tick" --port 6000'],
+  },
   ping: {
     summary: "Time round trips to a node's echo port",
     notes: `${TARGET}\n${ASKS_FIRST} The time includes opening a stream.`,

@@ -19,6 +19,7 @@ import { addSetupCommands } from './commands/setup.ts'
 import { addStreamCommands } from './commands/stream.ts'
 import { addTaskCommands } from './commands/task.ts'
 import { addTrustCommands } from './commands/trust.ts'
+import { addWebhookCommands } from './commands/webhook.ts'
 import { type CliError, usageError } from './failure.ts'
 import { closest, plainHelp, wrap } from './help.ts'
 import { ABOUT, AFTER, HELP_TEXTS, type HelpText } from './help-texts.ts'
@@ -84,6 +85,7 @@ export function createProgram(cli: Cli): Command {
   addNetworkCommands(program, cli)
   program.commandsGroup('This node:')
   addNamingCommands(program, cli)
+  addWebhookCommands(program, cli)
   addLookupCommands(program, cli)
   addSetupCommands(program, cli)
   program.commandsGroup('Help:')

@@ -69,6 +69,9 @@ export const RETURNS: Readonly<Record<string, string>> = {
   'network policy': 'max_members, allowed_ports, description',
   'member-tags get': 'network_id, target_node_id, tags or members',
   'member-tags set': 'network_id, target_node_id, tags',
+  'set-webhook': 'webhook, applied (bool)',
+  'clear-webhook': 'webhook, applied (bool)',
+  broadcast: 'network_id, message, port, bytes',
   ping: 'target, results [{seq, bytes, rtt_ms} or {seq, error}], timeout',
   traceroute: 'target, setup_ms, rtt_samples [{rtt_ms, bytes}], [path, endpoint] or error',
   bench:

@@ -169,6 +169,14 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
     await this.#request({ type: 'send-to-confirm', to, data }, options)
   }
 
+  /** One datagram for each other member of a network. @throws {NetworkError} as `requestJson`. */
+  async broadcast(
+    message: Omit<Extract<DriverMessage, { readonly type: 'broadcast' }>, 'type'>,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.#request({ type: 'broadcast', ...message }, options)
+  }
+
   /** Every datagram this node receives. Returns the function that unsubscribes. */
   onDatagram(listener: (datagram: DaemonDatagram) => void): () => void {
     this.#datagramListeners.add(listener)

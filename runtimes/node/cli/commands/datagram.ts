@@ -1,14 +1,15 @@
 /** Datagrams: `listen` and `dgram` (spec/08 §3.4, §6.2). */
 import type { Command } from 'commander'
 import { PilotError } from '../../../../core/errors.ts'
-import { formatAddress } from '../../../../core/wire/address.ts'
+import { BROADCAST_NODE, formatAddress } from '../../../../core/wire/address.ts'
 import { encodeJson } from '../../ipc/json.ts'
+import { adminTokenOf } from '../admin-token.ts'
 import type { Cli } from '../cli.ts'
 import { Deadline } from '../deadline.ts'
-import { lost, requestFailure, usageError } from '../failure.ts'
+import { CliError, lost, requestFailure, usageError } from '../failure.ts'
 import { printable } from '../table.ts'
 import { textData } from '../text-data.ts'
-import { isTrue, parseCount, parseDuration, parsePort } from '../values.ts'
+import { isTrue, parseCount, parseDuration, parseNetworkId, parsePort } from '../values.ts'
 
 export function addDatagramCommands(program: Command, cli: Cli): void {
   program
@@ -28,6 +29,14 @@ export function addDatagramCommands(program: Command, cli: Cli): void {
     .option('--data <text>', 'what to send, at least 1 byte')
     .option('--timeout <duration>', 'longest wait for a tunnel to the peer', '15s')
     .action(sendDatagram.bind(undefined, cli))
+
+  program
+    .command('broadcast')
+    .description('Send one datagram to every other member of a network; each may be lost')
+    .argument('<network_id>')
+    .argument('<message>', 'at least 1 byte')
+    .option('--port <n>', 'virtual port', '1000')
+    .action(broadcast.bind(undefined, cli))
 }
 
 async function listen(
@@ -89,5 +98,35 @@ async function sendDatagram(
     confirmed
       ? `sent ${data.length} bytes to ${target.text} port ${port} (delivery is not confirmed)`
       : `handed ${data.length} bytes to the daemon for ${target.text} port ${port}`,
+  ])
+}
+
+/** With the admin token the daemon's, where there is one; else as a member. */
+async function broadcast(
+  cli: Cli,
+  typed: string,
+  message: string,
+  options: { port: string },
+): Promise<void> {
+  const network = parseNetworkId(typed)
+  const port = parsePort(options.port)
+  if (message === '') throw usageError('the message is empty')
+  const data = new TextEncoder().encode(message)
+  const token = adminTokenOf(cli)
+  await cli.request('broadcast', async (daemon) => {
+    if (token !== '') return daemon.broadcast({ network, port, token, data })
+    const { networks } = await daemon.info()
+    if (Array.isArray(networks) && !networks.some((one) => one?.network_id === network))
+      throw new CliError(
+        'not_found',
+        `broadcast: this node is not in network ${network}`,
+        `join it first: pilotctl network join ${network}`,
+      )
+    daemon.sendTo({ address: { network, node: BROADCAST_NODE }, port }, data)
+    // Nothing confirms it; daemons of February 2026 and v1.9 send a refusal, in place of this reply.
+    await daemon.info()
+  })
+  cli.result({ network_id: network, message, port, bytes: data.length }, [
+    `handed ${data.length} bytes to the daemon for the members of network ${network}`,
   ])
 }

@@ -7,8 +7,8 @@ import type { Command } from 'commander'
 import { ownRequest } from '../../../../core/index.ts'
 import { RegistryRequests, withSignature } from '../../../../core/rendezvous/registry-requests.ts'
 import type { RegistryMessage } from '../../../../core/wire/registry-message.ts'
+import { adminTokenOf } from '../admin-token.ts'
 import type { Cli } from '../cli.ts'
-import { textOf } from '../config-file.ts'
 import { CliError, messageOf, usageError } from '../failure.ts'
 import { loadIdentity } from '../identity-file.ts'
 import { requestRegistry } from '../registry-request.ts'
@@ -229,10 +229,6 @@ async function ownId(cli: Cli): Promise<number> {
   const { node_id: id } = await cli.request('info', (daemon) => daemon.info())
   if (typeof id !== 'number') throw new CliError('connection_failed', 'info: no node id')
   return id
-}
-
-function adminTokenOf(cli: Cli): string {
-  return cli.io.env.PILOT_ADMIN_TOKEN || textOf(cli.config, 'admin_token') || ''
 }
 
 /** `max_members=5`, `allowed_ports=80,443`, `description=any text`. */
