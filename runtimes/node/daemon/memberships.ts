@@ -12,9 +12,13 @@ export interface MembershipsOptions {
   readonly adminToken: string
 }
 
-export class Memberships {
+/** Others change memberships too: owners kick, invites are answered elsewhere. */
+const REFRESH_MS = 60_000
+
+export class Memberships implements Disposable {
   readonly #options: MembershipsOptions
   #networks: readonly number[] = []
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: MembershipsOptions) {
     this.#options = options
@@ -28,6 +32,7 @@ export class Memberships {
 
   /** Joins what it was told to. Never rejects: what fails is in the log. */
   async start(): Promise<void> {
+    this.#timer = setInterval(() => void this.refresh(), REFRESH_MS).unref()
     await this.refresh()
     const { node, log, join, adminToken } = this.#options
     for (const network of join) {
@@ -47,6 +52,10 @@ export class Memberships {
       }
     }
     if (join.length > 0) await this.refresh()
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
   }
 
   /** Asks the registry; keeps what was known when it does not answer. */

@@ -151,6 +151,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     await untilAborted(signal)
     log.info('stopping')
   } finally {
+    memberships[Symbol.dispose]()
     services?.[Symbol.dispose]()
     webhook.leave()
     // Streams get FIN, the registry is told, then clients and the socket go (spec/06 §10).

@@ -231,8 +231,12 @@ type NetworkRequest = Extract<PlainRequest, { readonly type: `network-${string}`
 function networkPlan(message: NetworkRequest, context: RequestContext): Plan {
   const { registry } = context.node
   const reply = (value: Record<string, unknown>): Uint8Array => encodeJsonReply(OP.networkOk, value)
-  const ask = async (request: Record<string, unknown>): Promise<Uint8Array> =>
-    reply(await registry.request(request))
+  const ask = async (request: Record<string, unknown>): Promise<Uint8Array> => {
+    const told = await registry.request(request)
+    // Who looks may have made one, or been taken out, by other means.
+    void context.refreshNetworks?.()
+    return reply(told)
+  }
   const askSigned = async (request: Record<string, unknown>): Promise<Uint8Array> =>
     reply(await registry.requestSigned(request))
   /** What changes memberships. */

@@ -115,8 +115,9 @@ async function broadcast(
   const token = adminTokenOf(cli)
   await cli.request('broadcast', async (daemon) => {
     if (token !== '') return daemon.broadcast({ network, port, token, data })
-    const { networks } = await daemon.info()
-    if (Array.isArray(networks) && !networks.some((one) => one?.network_id === network))
+    const { node_id: ownId } = await daemon.info()
+    const { nodes } = await daemon.requestJson({ type: 'network-members', network })
+    if (!Array.isArray(nodes) || !nodes.some((one) => one?.node_id === ownId))
       throw new CliError(
         'not_found',
         `broadcast: this node is not in network ${network}`,

@@ -7,13 +7,7 @@ import type { PilotDatagram } from '../../../../runtimes/shared/api.ts'
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 import { CliHarness } from './harness.ts'
 
-const facts = {
-  version: '0',
-  owner: '',
-  hasIdentity: true,
-  beacon: '',
-  networks: [{ network: 3, node: 1 }],
-}
+const facts = { version: '0', owner: '', hasIdentity: true, beacon: '' }
 
 let cli: CliHarness
 let node: FakeNode
@@ -84,11 +78,12 @@ it('stores nothing that is refused, here or by the daemon', async () => {
 })
 
 it('broadcasts as a member, or with the token, and says who may not', async () => {
-  const members = [{ node_id: 1 }, { node_id: 2 }]
-  node.registry.request = async () => ({ nodes: members })
+  node.registry.request = async ({ network_id: network, admin_token: token }) => ({
+    nodes: network === 3 || token === 'adm' ? [{ node_id: 1 }, { node_id: 2 }] : [{ node_id: 2 }],
+  })
   const heard: PilotDatagram[] = []
   other.onDatagram((datagram) => heard.push(datagram))
-  await start({ adminToken: 'adm' })
+  await start()
   expect((await cli.run('broadcast', '3', 'hello', '--port', '6000', '--json')).json).toEqual({
     network_id: 3,
     message: 'hello',
@@ -99,6 +94,8 @@ it('broadcasts as a member, or with the token, and says who may not', async () =
     code: 1,
     json: { code: 'not_found', hint: 'join it first: pilotctl network join 4' },
   })
+  await server?.close()
+  await start({ adminToken: 'adm' })
   cli.env.PILOT_ADMIN_TOKEN = 'wrong'
   expect(await cli.run('broadcast', '4', 'x', '--json')).toMatchObject({ code: 1 })
   cli.env.PILOT_ADMIN_TOKEN = 'adm'

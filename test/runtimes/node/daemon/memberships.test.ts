@@ -39,4 +39,5 @@ it('joins what it is told to, once, and says what failed', async () => {
   }
   await memberships.refresh()
   expect(memberships.addresses).toHaveLength(2)
+  memberships[Symbol.dispose]()
 })
