@@ -52,6 +52,8 @@ export const ERROR_CODES = {
   ERR_SECURE_CHANNEL:
     'A secure channel could not be made, or a frame of it is forged, repeated or of another version.',
   ERR_SECURE_AUTH: 'The peer of a secure channel did not prove its identity.',
+  ERR_GATEWAY: 'The gateway could not make a local address, or not listen there.',
+  ERR_NOT_MAPPED: 'No node has this local address.',
   ERR_TASK_NOT_FOUND: 'There is no task of this id.',
   ERR_TASK_STATE: 'The task is past the step that was asked for.',
   ERR_TASK_EXPIRED: 'The task was not answered within a minute.',

@@ -6,8 +6,11 @@ const interrupt = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     interrupt.abort()
-    // A command that does not end by itself is not waited for; a daemon in the foreground may take longer.
-    setTimeout(() => process.exit(130), process.argv.includes('daemon') ? 5000 : 500).unref()
+    // A command that does not end by itself is not waited for; a daemon or gateway in the foreground may take longer.
+    setTimeout(
+      () => process.exit(130),
+      process.argv.some((word) => word === 'daemon' || word === 'gateway') ? 5000 : 500,
+    ).unref()
   })
 // The reader of our output has gone (`pilotctl ... | head`): nothing left to do.
 process.stdout.on('error', () => process.exit(0))

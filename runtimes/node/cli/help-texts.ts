@@ -228,6 +228,28 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
     summary: 'Accepted tasks, in the order of execute',
     examples: ['pilotctl task queue'],
   },
+  'gateway start': {
+    summary: 'Run a gateway: local IPs that stand for nodes',
+    notes:
+      'TCP to a local address goes to the same port of its node. It runs until SIGINT\nor SIGTERM and then takes its addresses away; what one that was killed left goes\nat the next start. Addresses of 127.0.0.0/8 need no root, nor do ports above\n1023.',
+    examples: [
+      'pilotctl gateway start agent-b',
+      'pilotctl gateway start --subnet 127.4.0.0/16 --ports 8080 agent-b',
+    ],
+  },
+  'gateway stop': { summary: 'Stop the gateway', examples: ['pilotctl gateway stop'] },
+  'gateway map': {
+    summary: 'Give a node a local address',
+    examples: ['pilotctl gateway map agent-b', 'pilotctl gateway map agent-b 10.4.0.9'],
+  },
+  'gateway unmap': {
+    summary: 'Take a local address away',
+    examples: ['pilotctl gateway unmap 10.4.0.9'],
+  },
+  'gateway list': {
+    summary: 'Local addresses and their nodes',
+    examples: ['pilotctl gateway list'],
+  },
   'enable-tasks': {
     summary: 'Tell the registry that this node takes tasks',
     examples: ['pilotctl enable-tasks'],

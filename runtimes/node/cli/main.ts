@@ -9,6 +9,7 @@ import { addDatagramCommands } from './commands/datagram.ts'
 import { addDiagnosticCommands } from './commands/diagnostics.ts'
 import { addEventCommands } from './commands/events.ts'
 import { addFileCommand } from './commands/file.ts'
+import { addGatewayCommands } from './commands/gateway.ts'
 import { addInfoCommands } from './commands/info.ts'
 import { addLookupCommands } from './commands/lookup.ts'
 import { addMailboxCommands } from './commands/mailbox.ts'
@@ -78,6 +79,8 @@ export function createProgram(cli: Cli): Command {
   addDatagramCommands(program, cli)
   program.commandsGroup('Work:')
   addTaskCommands(program, cli)
+  program.commandsGroup('Bridge:')
+  addGatewayCommands(program, cli)
   program.commandsGroup('Measure:')
   addDiagnosticCommands(program, cli)
   addBenchCommand(program, cli)

@@ -10,6 +10,11 @@ export interface PilotPaths {
   readonly log: string
   readonly received: string
   readonly inbox: string
+  readonly gatewayPid: string
+  /** Of the gateway that runs, for the other gateway commands. */
+  readonly gatewaySocket: string
+  /** Addresses that the gateway added to the loopback interface. */
+  readonly gatewayAliases: string
 }
 
 export function pilotPaths(home: string): PilotPaths {
@@ -22,6 +27,9 @@ export function pilotPaths(home: string): PilotPaths {
     log: join(directory, 'pilot.log'),
     received: join(directory, 'received'),
     inbox: join(directory, 'inbox'),
+    gatewayPid: join(directory, 'gateway.pid'),
+    gatewaySocket: join(directory, 'gateway.sock'),
+    gatewayAliases: join(directory, 'gateway-aliases.json'),
   }
 }
 
