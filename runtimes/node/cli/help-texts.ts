@@ -99,6 +99,12 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
     summary: 'Register the stored key without a daemon',
     examples: ['pilotctl register', 'pilotctl register 203.0.113.7:4000'],
   },
+  'rotate-key': {
+    summary: 'Give this node another key',
+    notes:
+      'The registry learns it, signed with the former one; address and name stay, and\nthe daemon starts again. Who trusted the former key must be asked anew.',
+    examples: ['pilotctl rotate-key'],
+  },
   'identity show': {
     summary: 'Public key of this node',
     examples: ['pilotctl identity show'],

@@ -23,6 +23,7 @@ export const RETURNS: Readonly<Record<string, string>> = {
   find: 'hostname, node_id, address, public',
   lookup: 'node_id, address, networks, public, public_key, [hostname, tags, real_addr]',
   register: 'node_id, address, public_key',
+  'rotate-key': 'node_id, address, public_key',
   'identity show': 'path, public_key, [node_id, address, hostname]',
   handshake: 'status, node_id, [trusted]',
   approve: 'status, node_id',

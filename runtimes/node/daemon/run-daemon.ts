@@ -9,6 +9,7 @@ import { VERSION } from '../version.ts'
 import { Webhook } from '../webhook/webhook.ts'
 import { type DaemonConfig, parseDaemonArguments } from './config.ts'
 import { adviceFor } from './fatal-advice.ts'
+import { rotateKey } from './key-rotation.ts'
 import { createLog, type Log } from './log.ts'
 import { LogFile } from './log-file.ts'
 import { Memberships } from './memberships.ts'
@@ -25,6 +26,8 @@ export interface DaemonIo {
 
 /** Longest time for what is in flight at the end: streams, then the registry (spec/06 §10). */
 const STOP_MS = 2000
+/** For the reply to whoever asked for another key, before the socket closes. */
+const REPLY_MS = 50
 
 /** Returns the exit code: 0 after a stop, 1 after a fatal error, 2 for bad flags. */
 export async function runDaemon(argv: readonly string[], io: DaemonIo): Promise<number> {
@@ -66,7 +69,6 @@ export async function runDaemon(argv: readonly string[], io: DaemonIo): Promise<
 }
 
 async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> {
-  const { signal } = io
   log.info(`pilot-daemon ${VERSION}`, {
     pid: process.pid,
     ...(config.transport === 'compat'
@@ -74,6 +76,24 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       : { registry: config.registry }),
   })
   logWebRtc(config.webRtc.backend ?? 'auto', log)
+  const webhook = new Webhook({ home: io.home, log })
+  try {
+    if (config.webhook !== '') webhook.setTarget(config.webhook)
+    while (await runNode(config, io, log, webhook)) log.info('starting again with the new key')
+  } finally {
+    await webhook.close()
+  }
+  log.info('stopped')
+}
+
+/** True when its key was rotated: then everything begins anew. */
+async function runNode(
+  config: DaemonConfig,
+  io: DaemonIo,
+  log: Log,
+  webhook: Webhook,
+): Promise<boolean> {
+  const { signal } = io
   // Before the node registers: a second daemon must not disturb the first one's registration.
   checkSocketPlace(config.socket)
   if (await isSocketLive(config.socket))
@@ -106,18 +126,17 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
     if (signal.aborted) return undefined
     throw error
   })
-  if (node === undefined) return
+  if (node === undefined) return false
+  const rotated = new AbortController()
   const beacon = config.beacon === false ? '' : config.beacon
   const watch = new NodeWatch({ node, hostname: config.hostname, beacon, log })
   const { networks: join, adminToken } = config
   const memberships = new Memberships({ node, log, join, adminToken })
   let server: IpcServer | undefined
   let services: DaemonServices | undefined
-  const webhook = new Webhook({ home: io.home, log })
   try {
     await watch.claimHostname()
     await memberships.start()
-    if (config.webhook !== '') webhook.setTarget(config.webhook)
     webhook.watch(node)
     services = startServices({ node, config, home: io.home, log, emit: webhook.emit })
     server = await IpcServer.listen({
@@ -139,6 +158,18 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       adminToken,
       refreshNetworks: () => memberships.refresh(),
       setWebhook: async (url) => webhook.setTarget(url),
+      rotateKey: async () => {
+        const reply = await rotateKey({
+          nodeId: node.nodeId,
+          requests: node.machine.requests,
+          ask: (request) => node.registry.ask(request),
+          path: config.identity,
+          isOverTls: config.registryFingerprint !== undefined,
+        })
+        log.info('key rotated', { public_key: `${reply.public_key}` })
+        setTimeout(() => rotated.abort(), REPLY_MS)
+        return reply
+      },
     })
     if (node.webSocketUrls.length > 0)
       log.info('WebSockets of trusted peers are taken', { urls: node.webSocketUrls.join(' ') })
@@ -148,18 +179,17 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       udp: node.info().endpoint,
       socket: config.socket,
     })
-    await untilAborted(signal)
+    await untilAborted(AbortSignal.any([signal, rotated.signal]))
     log.info('stopping')
   } finally {
     memberships[Symbol.dispose]()
     services?.[Symbol.dispose]()
     webhook.leave()
     // Streams get FIN, the registry is told, then clients and the socket go (spec/06 §10).
-    await node.close({ timeoutMs: STOP_MS })
+    await node.close({ timeoutMs: STOP_MS, staysRegistered: rotated.signal.aborted })
     await server?.close()
-    await webhook.close()
   }
-  log.info('stopped')
+  return rotated.signal.aborted && !signal.aborted
 }
 
 function logWebRtc(choice: WebRtcChoice, log: Log): void {

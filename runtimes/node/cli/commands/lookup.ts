@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { toBase64 } from '../../../../core/bytes.ts'
 import { RegistryRequests, withSignature } from '../../../../core/rendezvous/registry-requests.ts'
 import type { Cli } from '../cli.ts'
+import { usageError } from '../failure.ts'
 import { loadIdentity } from '../identity-file.ts'
 import { requestRegistry } from '../registry-request.ts'
 import { formatFields } from '../table.ts'
@@ -40,6 +41,13 @@ export function addLookupCommands(program: Command, cli: Cli): void {
     })
 
   program
+    .command('rotate-key')
+    .description('Give this node another key; its address stays, trust has to be made again')
+    .argument('[node_id]', 'must be this node')
+    .argument('[owner]', 'taken as the reference takes it, without effect')
+    .action((typed?: string) => rotateKey(cli, typed))
+
+  program
     .command('identity')
     .description('The key pair of this node')
     .command('show')
@@ -59,6 +67,22 @@ async function find(cli: Cli, hostname: string): Promise<void> {
       ['Visible', isPublic ? 'public' : 'private'],
     ]),
   )
+}
+
+async function rotateKey(cli: Cli, typed: string | undefined): Promise<void> {
+  if (typed !== undefined) {
+    const { node_id: id } = await cli.request('info', (daemon) => daemon.info())
+    if (typed !== `${id}`)
+      throw usageError(`rotate-key: this is node ${id}, not ${typed}`, 'only its own node can')
+  }
+  const reply = await cli.request('rotate-key', (daemon) =>
+    daemon.requestJson({ type: 'rotate-key' }),
+  )
+  cli.result(reply, [
+    `new public key: ${reply.public_key}`,
+    'the daemon starts again with it; peers that trusted the former key do not trust this one',
+    '  over there: pilotctl untrust <this node>, then handshake again',
+  ])
 }
 
 async function showIdentity(cli: Cli, typed: string | undefined): Promise<void> {
