@@ -16,7 +16,7 @@ export type NodeDetail =
   | (StreamDetail & { readonly type: 'stream-reset' })
   | { readonly type: 'syn-limited'; readonly source: SocketAddress }
   | { readonly type: 'packet-replayed'; readonly nodeId: number; readonly counter: bigint }
-  /** A node that was no peer announced its key. */
+  /** A node that was no peer announced its key, and not through the relay. */
   | { readonly type: 'peer-added'; readonly nodeId: number; readonly endpoint: string }
   | { readonly type: 'peer-rekeyed'; readonly nodeId: number }
   /** The user of this node decided about trust. */

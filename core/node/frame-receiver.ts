@@ -245,10 +245,8 @@ export class FrameReceiver {
     const isKnown = peers.get(frame.sender) !== undefined
     const peer = peers.admit(frame.sender, now)
     if (peer === undefined) return context.drop('peer-table')
-    if (!isKnown) {
-      const endpoint = via === 'relay' ? '' : formatEndpoint(via)
-      context.emitDetail({ type: 'peer-added', nodeId: peer.id, endpoint })
-    }
+    if (!isKnown && via !== 'relay')
+      context.emitDetail({ type: 'peer-added', nodeId: peer.id, endpoint: formatEndpoint(via) })
     peer.identityKey ??= frame.identityKey.slice()
     const wasKeyed = peer.tunnel.isKeyed
     const verdict = peer.tunnel.handleKeyExchange(frame, now)

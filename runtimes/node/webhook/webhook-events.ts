@@ -43,10 +43,7 @@ export function watchNode(node: PilotNode, emit: EmitWebhook): () => void {
         return established(event.nodeId, true)
       case 'path-changed':
         if (event.path !== 'relay') relayed.delete(event.nodeId)
-        else if (!relayed.has(event.nodeId)) {
-          relayed.add(event.nodeId)
-          emit('tunnel.relay_activated', { peer_node_id: event.nodeId })
-        }
+        else activated(event.nodeId)
         return
       case 'trust-request': {
         const data = { peer_node_id: event.nodeId, justification: event.justification }
@@ -77,6 +74,11 @@ export function watchNode(node: PilotNode, emit: EmitWebhook): () => void {
       emit('trust.revoked', data)
     } else emit('handshake.rejected', { ...data, reason: event.reason })
   }
+  const activated = (nodeId: number): void => {
+    if (relayed.has(nodeId)) return
+    relayed.add(nodeId)
+    emit('tunnel.relay_activated', { peer_node_id: nodeId })
+  }
   const established = (nodeId: number, rekeyed: boolean): void => {
     const peer = node.peers().find((one) => one.nodeId === nodeId)
     emit('tunnel.established', {
@@ -85,6 +87,7 @@ export function watchNode(node: PilotNode, emit: EmitWebhook): () => void {
       relay: peer?.path === 'relay',
       rekeyed,
     })
+    if (peer?.path === 'relay') activated(nodeId)
   }
 
   emit('node.registered', {
