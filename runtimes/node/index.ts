@@ -1,6 +1,12 @@
 /** `pilot-ts/node`: the public surface in Node. */
 export { ERROR_CODES, Identity, PilotError, type PilotErrorCode } from '../../core/index.ts'
 export type * from '../shared/api.ts'
+export {
+  type Broadcast,
+  type BroadcastOptions,
+  broadcastDatagram,
+} from '../shared/services/broadcast.ts'
+export type { NameClient } from '../shared/services/name-service.ts'
 export type {
   SecureConnection,
   SecureInfo,
@@ -11,4 +17,5 @@ export { nodeCrypto } from './crypto.ts'
 export type { WebSocketPathOptions } from './path-listener.ts'
 export type { WebRtcBackend, WebRtcChoice } from './rtc/backend.ts'
 export { acceptSecure, dialSecure } from './secure.ts'
+export { nameserverOf } from './services.ts'
 export type { WebRtcOptions } from './web-rtc.ts'
