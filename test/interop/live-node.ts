@@ -62,12 +62,12 @@ export class LiveNode {
     this.logFile = join(this.home, 'daemon.log')
     this.#env = {
       HOME: this.home,
-      PILOT_SOCKET: this.#socket,
+      PILOT_SOCKET: this.socketPath,
       PILOT_REGISTRY: options.registry,
     }
   }
 
-  get #socket(): string {
+  get socketPath(): string {
     return join(this.home, 'pilot.sock')
   }
 
@@ -81,7 +81,7 @@ export class LiveNode {
     const started = performance.now()
     const args = [
       ...['-registry', registry, '-beacon', beacon, '-listen', '127.0.0.1:0'],
-      ...['-socket', this.#socket, '-identity', join(this.home, '.pilot', 'identity.json')],
+      ...['-socket', this.socketPath, '-identity', join(this.home, '.pilot', 'identity.json')],
       ...['-hostname', this.hostname, '-keepalive', KEEPALIVE],
       ...(this.isPublic ? ['-public'] : []),
       ...(kind === 'G2' ? ['-email', `${this.hostname}@example.org`] : []),
@@ -114,6 +114,12 @@ export class LiveNode {
   /** Runs pilotctl with `--json`; any exit code. */
   run(args: readonly string[], timeoutMs: number = COMMAND_MS): Promise<Output> {
     return runProgram(this.#options.pilotctl, ['--json', ...args], this.#env, timeoutMs)
+  }
+
+  /** A pilotctl that goes on; what it prints is in `pilotctl.log`. */
+  spawn(args: readonly string[]): ChildProcess {
+    const log = join(this.home, 'pilotctl.log')
+    return startProgram(this.#options.pilotctl, ['--json', ...args], this.#env, log)
   }
 
   /**

@@ -6,6 +6,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Checks, expectEqual } from './checks.ts'
 import { commands, datagram } from './command-checks.ts'
+import { gateway } from './gateway-checks.ts'
 import { LiveNode } from './live-node.ts'
 import { LiveRendezvous } from './live-rendezvous.ts'
 import { knowsNetworks, networks } from './network-checks.ts'
@@ -86,6 +87,11 @@ export function services(available: Available, a: Member, b: Member): Scenario {
         const [first, second] = nodes as [LiveNode, LiveNode]
         await establish(checks, first, second)
         await tasks(checks, first, second)
+        for (const [near, far] of [
+          [first, second],
+          [second, first],
+        ] as const)
+          if (near.drivenBy === 'ours') await gateway(checks, near, far)
         if (knowsNetworks(first) && knowsNetworks(second)) await networks(checks, first, second)
       }),
   }

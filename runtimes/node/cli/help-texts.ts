@@ -394,4 +394,14 @@ Everywhere:   --json prints one JSON object; failures go to standard error
 Exit codes:   0 done, 1 failed, 2 unknown command
 Environment:  PILOT_SOCKET (default /tmp/pilot.sock)
               PILOT_REGISTRY (default 127.0.0.1:9000), PILOT_BEACON
-Files:        ~/.pilot/config.json, identity.json, trust.json, pilot.log`
+              PILOT_ADMIN_TOKEN (of the registry, for networks)
+Files:        ~/.pilot/config.json, identity.json, trust.json, pilot.log
+
+Not in the reference (v1.9): identity show, dgram, inbox read; a gateway that
+map, unmap and list reach; rotate-key and broadcast that work; hostnames and
+addresses wherever a node is meant; and the flags
+  --strict     exit 1 when nothing came or was taken, with --json too
+  --wait       handshake, send-message: until the other side has answered
+  --timeout    publish, send-file, send-message, task submit
+  --duration   bench; --port broadcast; --limit, --since, --before, --from,
+  --latest, --full, --all, --search for lists; and most of daemon start`

@@ -33,6 +33,7 @@ export function addContextCommand(program: Command, cli: Cli): void {
         },
         environment: {
           PILOT_REGISTRY: `Registry address (default: ${DEFAULT_REGISTRY})`,
+          PILOT_ADMIN_TOKEN: 'Admin token of the registry, for requests about networks',
           PILOT_SOCKET: `Daemon socket path (default: ${DEFAULT_SOCKET})`,
         },
         config_file: '~/.pilot/config.json',
