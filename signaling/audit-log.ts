@@ -52,6 +52,11 @@ export class AuditLog {
     if (ring.length > AUDIT_MAX) this.#store.deleteAuditEntry(ring.shift()!.sequence)
   }
 
+  /** Oldest first. */
+  all(): readonly StoredAuditEntry[] {
+    return [...this.#rings.node, ...this.#rings.admin].sort((a, b) => a.sequence - b.sequence)
+  }
+
   /** Newest first; of one network unless that is 0. */
   newest(limit: number, network: number): readonly StoredAuditEntry[] {
     const entries = [...this.#rings.node, ...this.#rings.admin]

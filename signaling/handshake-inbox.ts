@@ -53,6 +53,21 @@ export class HandshakeInbox {
       this.#of(target).relayed.set(from, unixSeconds)
   }
 
+  *requests(): IterableIterator<StoredRequest> {
+    for (const { requests } of this.#inboxes.values())
+      for (const { item } of requests.values()) yield item
+  }
+
+  *responses(): IterableIterator<StoredResponse> {
+    for (const { responses } of this.#inboxes.values())
+      for (const { item } of responses.values()) yield item
+  }
+
+  *relayed(): IterableIterator<StoredRelayed> {
+    for (const [target, { relayed }] of this.#inboxes)
+      for (const [from, unixSeconds] of relayed) yield { target, from, unixSeconds }
+  }
+
   /** Why the request cannot be left, or `undefined` when it was. */
   leaveRequest(request: StoredRequest): string | undefined {
     const { requests, relayed } = this.#of(request.target)

@@ -93,6 +93,22 @@ export const EXTRA_ENDPOINTS_MAX = 8
 export const EXTRA_ENDPOINT_BYTES_MAX = 256
 export const VERSION_BYTES_MAX = 64
 
+/** Standbys of one registry, and how often each is sent the state or a heartbeat (spec/04 §16). */
+export const STANDBYS_MAX = 8
+export const REPLICATION_INTERVAL_MS = 1000
+export const REPLICATION_HEARTBEAT_MS = 15_000
+/** A standby for which bytes wait so long is let go. */
+export const REPLICATION_STALL_MS = 10_000
+/** UTF-16 units of a snapshot in one frame: at most three bytes each, twice that where JSON escapes them. */
+export const REPLICATION_PART_CHARS = 150_000
+/** A standby's patience while connecting and with a silent primary, and what it does about it (spec/04 §16). */
+export const STANDBY_CONNECT_MS = 10_000
+export const STANDBY_SILENCE_MS = 45_000
+export const STANDBY_RETRY_MS = 3000
+export const STANDBY_HEARTBEAT_MS = 20_000
+/** Longest state file or replicated state. */
+export const SNAPSHOT_BYTES_MAX: number = 512 * 1024 * 1024
+
 /** A beacon is listed for this long after it registered (spec/04 §11). */
 export const BEACON_LIFETIME_MS = 60_000
 export const BEACONS_MAX = 256

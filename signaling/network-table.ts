@@ -99,6 +99,15 @@ export class NetworkTable {
     this.#store.deleteNetwork(id)
   }
 
+  /** Members of all networks, those that deregistered too. */
+  *memberships(): IterableIterator<StoredMember> {
+    for (const members of this.#members.values()) yield* members.values()
+  }
+
+  *invites(): IterableIterator<StoredInvite> {
+    for (const invites of this.#invites.values()) yield* invites.values()
+  }
+
   /** Members that have not deregistered, in the order of joining. */
   *members(network: number): IterableIterator<StoredMember> {
     for (const member of this.#members.get(network)?.values() ?? [])

@@ -67,6 +67,16 @@ export class NodeTable {
     }
   }
 
+  /** All identities, live or not. */
+  records(): Iterable<NodeRecord> {
+    return this.#byId.values()
+  }
+
+  /** The id that the next new identity gets. */
+  get nextId(): number {
+    return this.#nextId
+  }
+
   /** Identities ever made. */
   get size(): number {
     return this.#byId.size

@@ -21,7 +21,7 @@ import {
 import { NetworkTable } from './network-table.ts'
 import { type NodeRecord, NodeTable } from './node-table.ts'
 import type { RegistryConnection } from './registry-connection.ts'
-import type { RegistryStore } from './registry-store.ts'
+import { MemoryStore, type RegistryStore, type StoredState } from './registry-store.ts'
 import { parseSignature, stringField } from './request-fields.ts'
 import { TrustTable } from './trust-table.ts'
 
@@ -45,6 +45,10 @@ export interface RegistryOptions {
   readonly trustLocalBeacons?: boolean
   /** Opens what needs it (spec/05 §11), custom networks among it. Without one nobody may. */
   readonly adminToken?: string
+  /** What a standby says to receive the whole state (spec/04 §16). Without one none is served. */
+  readonly replicationToken?: string
+  /** Only answers, from what a primary sends; nothing expires (spec/04 §16). Default false. */
+  readonly isStandby?: boolean
 }
 
 export interface RegistryRequest {
@@ -79,12 +83,12 @@ export interface AuthenticationTexts {
 export class RegistryDesk {
   readonly options: RegistryOptions
   readonly limits: RegistryLimits
-  readonly nodes: NodeTable
-  readonly trust: TrustTable
+  nodes: NodeTable
+  trust: TrustTable
   readonly farewells: Farewells = new Farewells()
-  readonly inbox: HandshakeInbox
+  inbox: HandshakeInbox
   readonly beacons: BeaconDirectory
-  readonly networks: NetworkTable
+  networks: NetworkTable
   readonly audit: AuditLog
   /** Unix seconds at which network 0 came to be: when this registry started. */
   readonly createdAt: number
@@ -129,10 +133,7 @@ export class RegistryDesk {
       perSecond: limits.poloPerSecond,
     })
     const state = store.load()
-    this.nodes.load(state.nodes, state.nextNodeId, now.at)
-    this.trust.load(state.pairs, state.consents)
-    this.inbox.load(state.requests, state.responses, state.relayed)
-    this.networks.load(state)
+    this.#load(state, now)
     this.audit.load(state.audit)
   }
 
@@ -196,6 +197,42 @@ export class RegistryDesk {
     }
     if (current.sourceIp !== connection.source.address) this.foreignSignatures++
     return current
+  }
+
+  /** Forgets nodes, trust, inboxes and networks for those of a primary; nothing of them goes to the store. */
+  replace(state: StoredState, now: RegistryNow): void {
+    const store = new MemoryStore()
+    this.nodes = new NodeTable(store)
+    this.trust = new TrustTable(store)
+    this.inbox = new HandshakeInbox(store)
+    this.networks = new NetworkTable(store)
+    this.#load(state, now)
+  }
+
+  #load(state: StoredState, now: RegistryNow): void {
+    this.nodes.load(state.nodes, state.nextNodeId, now.at)
+    this.trust.load(state.pairs, state.consents)
+    this.inbox.load(state.requests, state.responses, state.relayed)
+    this.networks.load(state)
+  }
+
+  /** Everything the store keeps. */
+  state(): StoredState {
+    const { nodes, trust, inbox, networks } = this
+    return {
+      nextNodeId: nodes.nextId,
+      nodes: [...nodes.records()],
+      pairs: [...trust.pairs()],
+      consents: [...trust.consents()],
+      requests: [...inbox.requests()],
+      responses: [...inbox.responses()],
+      relayed: [...inbox.relayed()],
+      nextNetworkId: networks.nextId,
+      networks: [...networks.all()],
+      members: [...networks.memberships()],
+      invites: [...networks.invites()],
+      audit: this.audit.all(),
+    }
   }
 
   /**

@@ -171,6 +171,8 @@ export interface RegistryStore {
   deleteInvite(network: number, target: number): void
   saveAuditEntry(entry: StoredAuditEntry): void
   deleteAuditEntry(sequence: number): void
+  /** In place of everything before; durable with the next commit. */
+  clear(): void
 
   /** Changes since the last successful `commit`. */
   readonly pendingChanges: number
@@ -242,6 +244,7 @@ export class MemoryStore implements RegistryStore {
   deleteInvite(): void {}
   saveAuditEntry(): void {}
   deleteAuditEntry(): void {}
+  clear(): void {}
   commit(): void {}
   close(): void {}
 }

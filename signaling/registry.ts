@@ -4,6 +4,7 @@
  */
 import type { Instant } from '../core/machine.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
+import { sameSecret } from './admin-access.ts'
 import { AUDIT_OPERATIONS } from './audit-operations.ts'
 import { DIRECTORY_OPERATIONS } from './directory-operations.ts'
 import { INVITE_OPERATIONS } from './invite-operations.ts'
@@ -21,8 +22,10 @@ import {
   RegistryDesk,
   type RegistryNow,
   type RegistryOptions,
+  type RegistryRequest,
   refuse,
 } from './registry-desk.ts'
+import type { StoredState } from './registry-store.ts'
 import { quoted, stringField } from './request-fields.ts'
 import { TRUST_OPERATIONS } from './trust-operations.ts'
 
@@ -48,10 +51,35 @@ export const REGISTRY_REQUEST_TYPES: readonly string[] = [
   'subscribe_replication',
 ]
 
+/** What a standby answers: it changes nothing that the primary would not overwrite (spec/04 §16, 05 §20). */
+const STANDBY_OPERATIONS: ReadonlySet<string> = new Set([
+  'lookup',
+  'resolve',
+  'resolve_hostname',
+  'list_networks',
+  'list_nodes',
+  'heartbeat',
+  'poll_handshakes',
+  'poll_invites',
+  'beacon_list',
+  'get_polo_score',
+  'get_key_info',
+  'get_network_policy',
+  'get_expr_policy',
+  'get_member_role',
+  'get_member_tags',
+  'get_audit_log',
+  'check_trust',
+])
+
 export interface RegistryAnswer {
   readonly reply: RegistryMessage
   /** The connection is closed after the answer. */
   readonly close: boolean
+  /** The connection has become a standby's: it is sent the state from now on, in place of an answer. */
+  readonly subscribes?: boolean
+  /** Something that a standby should learn of may have changed. */
+  readonly changes?: boolean
 }
 
 export class Registry {
@@ -81,11 +109,28 @@ export class Registry {
     if (!desk.requests.take(connection.rateKey, now.at))
       return keep(refuse(`rate limited: too many requests from ${connection.source.address}`))
     const type = stringField(message, 'type')
-    if (type === 'subscribe_replication')
-      return { reply: refuse('replication not configured'), close: true }
+    if (type === 'subscribe_replication') return this.#subscribe({ message, connection, now })
+    if (desk.options.isStandby === true && !STANDBY_OPERATIONS.has(type))
+      return keep(refuse('standby mode: write operations not accepted (use primary)'))
     const operation = OPERATIONS.get(type)
     if (operation === undefined) return keep(refuse(`unknown message type: ${quoted(type)}`))
-    return keep(operation(desk, { message, connection, now }))
+    const reply = operation(desk, { message, connection, now })
+    return { ...keep(reply), changes: reply.type !== 'error' && !STANDBY_OPERATIONS.has(type) }
+  }
+
+  #subscribe(request: RegistryRequest): RegistryAnswer {
+    const { replicationToken } = this.#desk.options
+    if (replicationToken === undefined || replicationToken === '')
+      return { reply: refuse('replication not configured'), close: true }
+    if (sameSecret(stringField(request.message, 'token'), replicationToken))
+      return { reply: { type: 'heartbeat' }, close: false, subscribes: true }
+    this.#desk.chargeForgery(request)
+    return { reply: refuse('invalid replication token'), close: true }
+  }
+
+  /** What the primary says is all there is (spec/04 §16). */
+  replace(state: StoredState, now: RegistryNow): void {
+    this.#desk.replace(state, now)
   }
 
   /** Removes nodes not seen for 180 s and whatever else has expired. */
@@ -93,16 +138,18 @@ export class Registry {
     if (now.at < this.#sweepAt) return
     this.#sweepAt = now.at + SWEEP_INTERVAL_MS
     const desk = this.#desk
-    const stale = [...desk.nodes.liveNodes()].filter(
+    const isStandby = desk.options.isStandby === true
+    const stale = [...(isStandby ? [] : desk.nodes.liveNodes())].filter(
       (node) => now.at - node.lastSeenAt >= STALE_AFTER_MS,
     )
     for (const node of stale) {
       desk.nodes.remove(node)
       desk.audit.add('node.reaped', now.unixSeconds, { node: node.id })
     }
-    for (const { network, node } of desk.networks.sweep(now.unixSeconds))
+    const ownerless = isStandby ? [] : desk.networks.sweep(now.unixSeconds)
+    for (const { network, node } of ownerless)
       desk.audit.add('network.owner_lost', now.unixSeconds, { node, network })
-    desk.inbox.sweep(now.unixSeconds)
+    if (!isStandby) desk.inbox.sweep(now.unixSeconds)
     desk.beacons.sweep(now.at)
     desk.registrations.sweep(now.at)
     desk.requests.sweep(now.at)

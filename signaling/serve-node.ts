@@ -14,6 +14,7 @@ import {
 import { type Log, SILENT_LOG } from './log.ts'
 import { Registry } from './registry.ts'
 import { MemoryStore, type RegistryStore } from './registry-store.ts'
+import { ReplicationFeed } from './replication-feed.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { canonicalIp, parseListenAddress } from './serve-address.ts'
 import { BeaconServer } from './serve-beacon.ts'
@@ -26,6 +27,7 @@ import {
   RegistryServer,
   type TlsKeyPair,
 } from './serve-registry.ts'
+import { StandbyLink, type StandbyOptions } from './serve-standby.ts'
 import { SqliteStore } from './sqlite-store.ts'
 import {
   prometheusText,
@@ -63,6 +65,10 @@ export interface RendezvousOptions {
   readonly trustLocalBeacons?: boolean
   /** Opens custom networks, policies and the audit log to who knows it (spec/05 §11). */
   readonly adminToken?: string
+  /** What standbys of this registry say to follow it (spec/04 §16). Without one it has none. */
+  readonly replicationToken?: string
+  /** Follows this primary, and only answers questions. */
+  readonly standby?: StandbyOptions
 }
 
 export interface Rendezvous extends AsyncDisposable {
@@ -114,7 +120,16 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
     let beaconEndpoint: Endpoint | undefined
     const beaconAt = (localAddress: string | undefined): string | undefined =>
       beaconEndpoint && namedEndpoint(beaconEndpoint, localAddress)
-    const registry = new Registry({ ...options, store, verify: ed25519Verify, beaconAt }, clock)
+    const registry = new Registry(
+      {
+        ...options,
+        store,
+        verify: ed25519Verify,
+        beaconAt,
+        isStandby: options.standby !== undefined,
+      },
+      clock,
+    )
     const relay = new CompatRelay(
       {
         ...(options.compatLimits === undefined ? {} : { limits: options.compatLimits }),
@@ -147,6 +162,7 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
       metrics: requests,
       counters: sockets,
       log,
+      feed: new ReplicationFeed(() => registry.desk.state(), log),
       tls: options.tls,
       limits: { ...DEFAULT_CONNECTION_LIMITS, ...options.connectionLimits },
     })
@@ -177,6 +193,10 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
       httpEndpoint = await server.listen(httpAddress)
       hasConsole = server.hasConsole
       opened.push(() => server.close())
+    }
+    if (options.standby !== undefined) {
+      const link = new StandbyLink(options.standby, { registry, store, log })
+      opened.push(() => link.close())
     }
     const httpUrl = httpEndpoint === undefined ? undefined : urlOf(httpEndpoint)
     return {

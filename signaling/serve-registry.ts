@@ -21,6 +21,7 @@ import type { Registry } from './registry.ts'
 import { RegistryConnection } from './registry-connection.ts'
 import { RegistryIntake } from './registry-intake.ts'
 import type { RegistryStore } from './registry-store.ts'
+import type { ReplicationFeed } from './replication-feed.ts'
 import type { RequestMetrics } from './request-metrics.ts'
 import { canonicalIp, endpointOf, type ListenAddress } from './serve-address.ts'
 import { now } from './serve-clock.ts'
@@ -60,6 +61,8 @@ export interface RegistryServerOptions {
   readonly log: Log
   readonly tls: TlsKeyPair | undefined
   readonly limits: ConnectionLimits
+  /** Standbys that follow this registry. */
+  readonly feed: ReplicationFeed
 }
 
 /** What carries the bytes of one client: a TCP socket, or a WebSocket behind the same words. */
@@ -231,6 +234,7 @@ export class RegistryServer {
         socket.resume()
       },
       closed: () => {
+        this.#options.feed.remove(socket)
         this.#sessions.delete(session)
         this.#dirty.delete(session)
         this.#account(session, 0)
@@ -300,7 +304,7 @@ export class RegistryServer {
   }
 
   #answer(session: Session): void {
-    const { registry, metrics } = this.#options
+    const { registry, metrics, feed } = this.#options
     const clock = now()
     let started = clock.at
     if (session.intake.pendingBytes > 0) session.begunAt ??= started
@@ -308,14 +312,22 @@ export class RegistryServer {
       const request = session.intake.next()
       if (request === undefined) break
       let close = request.closes
+      if (feed.has(session.socket)) {
+        session.frameAt = clock.at
+        session.begunAt = clock.at
+        continue
+      }
       if (request.message === undefined) session.answers.push(request.refusal)
       else {
         const handled = registry.handle(request.message, session.connection, clock)
         close ||= handled.close
+        if (handled.changes === true) feed.note()
         const isError = handled.reply.type === 'error'
         const seconds = (performance.now() - started) / 1000
         metrics.observe(request.message.type, isError, seconds)
-        session.answers.push(request.encode(handled.reply))
+        // A standby is not answered: the state comes with the next tick, when all this is on disk.
+        if (handled.subscribes !== true) session.answers.push(request.encode(handled.reply))
+        else if (!feed.add(session.socket, request.message.parts === true, clock.at)) close = true
       }
       const ended = performance.now()
       started = ended
@@ -386,12 +398,17 @@ export class RegistryServer {
   }
 
   #tick(): void {
-    const { registry, limits } = this.#options
+    const { registry, limits, feed } = this.#options
     const clock = now()
-    if (clock.at >= registry.pollTimeout()) registry.handleTimeout(clock)
+    if (clock.at >= registry.pollTimeout()) {
+      registry.handleTimeout(clock)
+      feed.note()
+    }
     if (this.#failedAt !== undefined || this.#options.store.pendingChanges > 0) this.#commit()
+    if (this.#failedAt === undefined) feed.tick(clock)
     for (const { socket, frameAt, begunAt, pausedAt, isClosing } of this.#sessions) {
-      const isIdle = clock.at - frameAt >= limits.idleMs
+      // Those of the reference say nothing after they have subscribed.
+      const isIdle = clock.at - frameAt >= limits.idleMs && !feed.has(socket)
       const isSlow = [begunAt, pausedAt].some(
         (since) => since !== undefined && clock.at - since >= limits.frameMs,
       )

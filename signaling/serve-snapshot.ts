@@ -9,12 +9,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { StorageError, UsageError } from '../core/errors.ts'
+import { SNAPSHOT_BYTES_MAX } from './limits.ts'
 import { saveState } from './registry-store.ts'
 import { readSnapshot } from './snapshot-read.ts'
 import { writeSnapshot } from './snapshot-write.ts'
 import { SqliteStore } from './sqlite-store.ts'
-
-const SNAPSHOT_BYTES_MAX: number = 512 * 1024 * 1024
 
 export interface SnapshotCounts {
   readonly nodes: number

@@ -11,6 +11,7 @@ import { parseDocument } from './policy-document.ts'
 import { parseExtraEndpoints, parseLanAddrs } from './registration-extras.ts'
 import type {
   MemberRole,
+  StoredConsent,
   StoredInvite,
   StoredMember,
   StoredNetwork,
@@ -36,6 +37,11 @@ export function readSnapshot(text: string, unixSeconds: number): ReadSnapshot {
   return new SnapshotReader(unixSeconds).read(text)
 }
 
+/** As `readSnapshot`, of what was parsed already. @throws {StorageError} `ERR_STORE_CORRUPT`. */
+export function readSnapshotValue(value: unknown, unixSeconds: number): ReadSnapshot {
+  return new SnapshotReader(unixSeconds).readValue(value)
+}
+
 class SnapshotReader {
   readonly #now: number
   readonly #notes: string[] = []
@@ -53,6 +59,10 @@ class SnapshotReader {
     } catch {
       throw corrupt('it is not JSON')
     }
+    return this.readValue(value)
+  }
+
+  readValue(value: unknown): ReadSnapshot {
     const file = object(value, 'the file')
     const nodes = this.#nodes(
       object(file.nodes, 'nodes'),
@@ -92,27 +102,27 @@ class SnapshotReader {
         unixSeconds: at,
       }),
     )
-    return {
-      notes: this.#notes,
-      state: {
-        nextNodeId,
-        nodes,
-        pairs,
-        // Under the reference either side of a pair resolves the other: that stays so (spec/04 §22 W7).
-        consents: pairs.flatMap(([a, b]) => [
-          { giver: a, receiver: b, kind: 'asked' as const },
-          { giver: b, receiver: a, kind: 'asked' as const },
-        ]),
-        requests,
-        responses,
-        relayed: requests.map(({ target, from, unixSeconds }) => ({ target, from, unixSeconds })),
-        nextNetworkId,
-        networks,
-        members,
-        invites: this.#invites(file.invite_inbox, new Set(networks.map(({ id }) => id))),
-        audit: [],
-      },
+    const state: StoredState = {
+      nextNodeId,
+      nodes,
+      pairs,
+      // Under the reference either side of a pair resolves the other: that stays so (spec/04 §22 W7).
+      consents: pairs.flatMap(([a, b]) => [
+        { giver: a, receiver: b, kind: 'asked' as const },
+        { giver: b, receiver: a, kind: 'asked' as const },
+      ]),
+      requests,
+      responses,
+      relayed: requests.map(({ target, from, unixSeconds }) => ({ target, from, unixSeconds })),
+      nextNetworkId,
+      networks,
+      members,
+      invites: this.#invites(file.invite_inbox, new Set(networks.map(({ id }) => id))),
+      audit: [],
     }
+    const own = file.pilot_ts
+    const whole = own === undefined ? state : withOwnMembers(state, object(own, 'pilot_ts'))
+    return { notes: this.#notes, state: whole }
   }
 
   #nodes(live: Members, keys: Members): StoredNode[] {
@@ -259,6 +269,61 @@ class SnapshotReader {
         }))
         .filter((item) => this.#ids.has(item.target) && networks.has(item.network)),
     )
+  }
+}
+
+/** What one of ours wrote beside: see `snapshot-write.ts`. Entries that fit nothing are passed over. */
+function withOwnMembers(state: StoredState, own: Members): StoredState {
+  const rows = (name: string): (readonly unknown[])[] =>
+    array(own[name] ?? [], name).map((row) => array(row, name))
+  const signs = new Set(array(own.signs ?? [], 'signs'))
+  const relayed = new Map(rows('relay_only').map(([id, endpoint]) => [id, textOf(endpoint)]))
+  const away = new Map(rows('away').map(([id, owner, score]) => [id, { owner, score }]))
+  const nodes = [...state.nodes].map((node): StoredNode => {
+    const endpoint = relayed.get(node.id)
+    const { owner, score } = away.get(node.id) ?? {}
+    return {
+      ...node,
+      ...(signs.has(node.id) ? { signsRegistration: true } : {}),
+      ...(endpoint !== undefined && node.isLive
+        ? { relayOnly: true, endpoint: parseEndpoint(endpoint) === undefined ? '' : endpoint }
+        : {}),
+      ...(node.isLive ? {} : { owner: cutBytes(textOf(owner), OWNER_BYTES_MAX) }),
+      ...(node.isLive || !Number.isSafeInteger(score) ? {} : { poloScore: Number(score) }),
+    }
+  })
+  const ids = new Set<unknown>(nodes.map(({ id }) => id))
+  const networks = new Set<unknown>([...state.networks].map(({ id }) => id))
+  const consents = rows('consents').flatMap(([giver, receiver, kind]): StoredConsent[] =>
+    ids.has(giver) && ids.has(receiver) && (kind === 'asked' || kind === 'resolved')
+      ? [{ giver: Number(giver), receiver: Number(receiver), kind }]
+      : [],
+  )
+  const departed = rows('departed').flatMap(([network, node, role, tags, at]): StoredMember[] => {
+    const { tags: good } = { tags: [], ...parseTags(tags) }
+    const isGood = networks.has(network) && ids.has(node) && isRole(textOf(role))
+    return isGood && Number.isSafeInteger(at)
+      ? [
+          {
+            network: Number(network),
+            node: Number(node),
+            role: textOf(role) as MemberRole,
+            tags: good,
+            departedAt: Number(at),
+          },
+        ]
+      : []
+  })
+  return {
+    ...state,
+    nodes,
+    consents,
+    relayed: rows('relayed').flatMap(([target, from, at]) =>
+      ids.has(target) && ids.has(from) && Number.isSafeInteger(at)
+        ? [{ target: Number(target), from: Number(from), unixSeconds: Number(at) }]
+        : [],
+    ),
+    members: [...state.members, ...departed],
   }
 }
 

@@ -5,8 +5,7 @@ import type { StoredMember, StoredNetwork, StoredNode, StoredState } from './reg
 type Members = Record<string, unknown>
 
 /**
- * What a reference has no place for is left out: who signs registrations, consent of one side, nodes that are
- * not registered but for their keys, and where relay-only nodes are.
+ * What a reference has no place for stands in the member `pilot_ts`, which references pass over.
  */
 export function writeSnapshot(state: StoredState, unixSeconds: number): string {
   const nodes = [...state.nodes]
@@ -55,6 +54,7 @@ export function writeSnapshot(state: StoredState, unixSeconds: number): string {
       inviter_id: inviter,
       timestamp: formatRfc3339(at),
     })),
+    pilot_ts: ownMembers(state, nodes),
     audit_log: [...state.audit].map(({ unixSeconds: at, action, node, network, details }) => ({
       timestamp: formatRfc3339(at),
       action,
@@ -63,6 +63,24 @@ export function writeSnapshot(state: StoredState, unixSeconds: number): string {
       ...(details === '' ? {} : { details }),
     })),
   })
+}
+
+/** What references have no place for: ids, and lists as `snapshot-read.ts` takes them back. */
+function ownMembers(state: StoredState, nodes: readonly StoredNode[]): Members {
+  return {
+    signs: nodes.filter(({ signsRegistration }) => signsRegistration).map(({ id }) => id),
+    relay_only: nodes
+      .filter(({ isLive, relayOnly }) => isLive && relayOnly)
+      .map(({ id, endpoint }) => [id, endpoint]),
+    away: nodes
+      .filter(({ isLive }) => !isLive)
+      .map(({ id, owner, poloScore }) => [id, owner, poloScore]),
+    consents: [...state.consents].map(({ giver, receiver, kind }) => [giver, receiver, kind]),
+    relayed: [...state.relayed].map(({ target, from, unixSeconds }) => [target, from, unixSeconds]),
+    departed: [...state.members]
+      .filter(({ departedAt }) => departedAt !== 0)
+      .map(({ network, node, role, tags, departedAt }) => [network, node, role, tags, departedAt]),
+  }
 }
 
 function nodeOf(node: StoredNode, networks: readonly number[], now: string): Members {

@@ -99,4 +99,28 @@ export const SQL = {
   noInvite: 'DELETE FROM invites WHERE network = ? AND target = ?',
   audit: 'INSERT OR REPLACE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)',
   noAudit: 'DELETE FROM audit WHERE sequence = ?',
+  allNodes: 'DELETE FROM nodes',
+  allPairs: 'DELETE FROM pairs',
+  allConsents: 'DELETE FROM consents',
+  allRequests: 'DELETE FROM requests',
+  allResponses: 'DELETE FROM responses',
+  allRelayed: 'DELETE FROM relayed',
+  allNetworks: 'DELETE FROM networks',
+  allMembers: 'DELETE FROM members',
+  allInvites: 'DELETE FROM invites',
+  allAudit: 'DELETE FROM audit',
 } as const
+
+/** The statements that leave nothing. */
+export const CLEARING: readonly (keyof typeof SQL)[] = [
+  'allNodes',
+  'allPairs',
+  'allConsents',
+  'allRequests',
+  'allResponses',
+  'allRelayed',
+  'allNetworks',
+  'allMembers',
+  'allInvites',
+  'allAudit',
+]

@@ -31,7 +31,14 @@ import {
   networkOf,
   type Row,
 } from './sqlite-rows.ts'
-import { APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION, SQL } from './sqlite-schema.ts'
+import {
+  APPLICATION_ID,
+  CLEARING,
+  MIGRATIONS,
+  SCHEMA,
+  SCHEMA_VERSION,
+  SQL,
+} from './sqlite-schema.ts'
 import { hostnameProblem, parseTags } from './validation.ts'
 
 type Change = readonly [keyof typeof SQL, ...SQLInputValue[]]
@@ -250,6 +257,10 @@ export class SqliteStore implements RegistryStore {
 
   deleteAuditEntry(sequence: number): void {
     this.#changes.push(['noAudit', sequence])
+  }
+
+  clear(): void {
+    this.#changes = CLEARING.map((name) => [name])
   }
 
   get pendingChanges(): number {

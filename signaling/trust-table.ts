@@ -39,6 +39,18 @@ export class TrustTable {
     return this.#peers.get(id) ?? NONE
   }
 
+  /** Every pair once, lower id first. */
+  *pairs(): IterableIterator<readonly [number, number]> {
+    for (const [id, peers] of this.#peers)
+      for (const peer of peers) if (id <= peer) yield [id, peer]
+  }
+
+  *consents(): IterableIterator<StoredConsent> {
+    for (const [giver, consents] of this.#consents)
+      for (const kind of ['asked', 'resolved'] as const)
+        for (const receiver of consents[kind]) yield { giver, receiver, kind }
+  }
+
   /** Makes the pair; each side can. */
   addPair(a: number, b: number): void {
     if (!this.#link(a, b)) return

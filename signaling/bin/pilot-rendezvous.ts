@@ -14,6 +14,7 @@ import { certificateFingerprint, selfSignedCertificate } from '../serve-certific
 import { createRendezvous, type Rendezvous } from '../serve-node.ts'
 import type { TlsKeyPair } from '../serve-registry.ts'
 import { exportSnapshot, importSnapshot } from '../serve-snapshot.ts'
+import type { StandbyOptions } from '../serve-standby.ts'
 import { normaliseArguments } from './arguments.ts'
 
 const PROGRAM = 'pilot-rendezvous'
@@ -35,7 +36,9 @@ interface Flags {
   adminToken?: string
   importSnapshot?: string
   exportSnapshot?: string
+  replToken?: string
   standby?: string
+  standbyFingerprint?: string
   config?: string
   logLevel: LogLevel
   logFormat: LogFormat
@@ -77,6 +80,13 @@ function command(version: string): Command {
       '--trusted-proxies <list>',
       'addresses and blocks of reverse proxies whose X-Forwarded-For is believed',
     )
+    .optionsGroup('Hot standby:')
+    .option('--repl-token <text>', 'what standbys say to follow; also in PILOT_REPL_TOKEN')
+    .option(
+      '--standby <host:port>',
+      'follows this primary: answers questions, takes no changes. To take over, start it again without this, on the same -store',
+    )
+    .option('--standby-fingerprint <hex>', 'the primary speaks TLS: SHA-256 of its certificate')
     .optionsGroup('State of a Go registry (JSON), then end:')
     .option('--import-snapshot <file>', 'fills an empty -store with it')
     .option('--export-snapshot <file>', 'writes it from the -store')
@@ -88,8 +98,6 @@ function command(version: string): Command {
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this')
-    .optionsGroup('Not supported:')
-    .option('--standby <host:port>', 'replication: a server started with it says so and ends')
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({
@@ -158,14 +166,11 @@ async function main(args: readonly string[]): Promise<number> {
   let rendezvous: Rendezvous
   const storePath = storePathOf(flags.store)
   let tls: TlsKeyPair | undefined
+  const replicationToken = flags.replToken ?? process.env.PILOT_REPL_TOKEN ?? ''
   const adminToken = flags.adminToken ?? process.env.PILOT_ADMIN_TOKEN ?? ''
   try {
     tls = tlsOf(flags)
-    if (flags.standby !== undefined)
-      throw new UsageError(
-        'ERR_INVALID_ARGUMENT',
-        '-standby is not supported: this server does not replicate; start it without, on a copy of the store',
-      )
+    const standby = standbyOf(flags, replicationToken)
     rendezvous = await createRendezvous({
       registryAddress: flags.registryAddr,
       beaconAddress: flags.beaconAddr,
@@ -180,6 +185,8 @@ async function main(args: readonly string[]): Promise<number> {
       allowOwnerRecovery: flags.ownerRecovery === true,
       trustLocalBeacons: flags.trustLocalBeacons === true,
       ...(adminToken === '' ? {} : { adminToken }),
+      ...(replicationToken === '' ? {} : { replicationToken }),
+      ...(standby === undefined ? {} : { standby }),
       log,
     })
   } catch (error) {
@@ -197,6 +204,28 @@ async function main(args: readonly string[]): Promise<number> {
   }
   log.info('stopped', { signal })
   return 0
+}
+
+/** @throws {UsageError} `ERR_INVALID_ARGUMENT`, naming the flag. */
+function standbyOf(
+  { standby, standbyFingerprint }: Flags,
+  token: string,
+): StandbyOptions | undefined {
+  const wrong = (why: string): UsageError => new UsageError('ERR_INVALID_ARGUMENT', why)
+  if (standby === undefined) {
+    if (standbyFingerprint === undefined) return undefined
+    throw wrong('-standby-fingerprint needs -standby')
+  }
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(standby)
+  const port = Number(match?.[3])
+  if (match === null || port < 1 || port > 0xffff)
+    throw wrong(`-standby: expected the primary's host:port, got ${JSON.stringify(standby)}`)
+  if (token === '') throw wrong('-standby needs the -repl-token of the primary')
+  const fingerprint = standbyFingerprint?.replaceAll(':', '').toLowerCase()
+  if (fingerprint !== undefined && !/^[0-9a-f]{64}$/.test(fingerprint))
+    throw wrong('-standby-fingerprint: expected 64 hex digits (SHA-256)')
+  const primary = { address: match[1] ?? match[2] ?? '', port }
+  return { primary, token, ...(fingerprint === undefined ? {} : { fingerprint }) }
 }
 
 /** One of the two ways between our store and a reference's state file. */
