@@ -1,7 +1,8 @@
 /** The gateway in a network namespace of its own, where adding addresses harms nobody. Needs root. */
 import { spawn, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { GENERATIONS, referenceFolder } from '../interop/programs.ts'
 
 const namespace = `pilot-gw-${process.pid}`
 const ip = (...argv: string[]): boolean => spawnSync('ip', argv).status === 0
@@ -17,9 +18,11 @@ afterAll(() => {
   ip('netns', 'del', namespace)
 })
 
-it.runIf(canRun)('carries HTTP, obeys its commands, and leaves nothing behind', async () => {
-  const script = fileURLToPath(new URL('gateway-scenario.ts', import.meta.url))
-  const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, script])
+/** What a script of this folder printed, run inside the namespace. */
+async function run(name: string, ...argv: string[]): Promise<unknown> {
+  const script = fileURLToPath(new URL(name, import.meta.url))
+  const program = ['netns', 'exec', namespace, process.execPath, script, ...argv]
+  const child = spawn('ip', program)
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk) => {
@@ -30,7 +33,11 @@ it.runIf(canRun)('carries HTTP, obeys its commands, and leaves nothing behind', 
   })
   await new Promise((resolve) => child.once('close', resolve))
   expect(stdout, stderr).not.toBe('')
-  expect(JSON.parse(stdout)).toEqual({
+  return JSON.parse(stdout)
+}
+
+it.runIf(canRun)('carries HTTP, obeys its commands, and leaves nothing behind', async () => {
+  expect(await run('gateway-scenario.ts')).toEqual({
     aliases: ['10.4.0.1'],
     http: expect.stringMatching(/^\/hello from \d+$/),
     large: true,
@@ -54,4 +61,18 @@ it.runIf(canRun)('carries HTTP, obeys its commands, and leaves nothing behind', 
     afterStop: ['10.4.0.9'],
     notRunning: 'not_running',
   })
+})
+
+describe.each(GENERATIONS)('with the reference, %s', (generation) => {
+  const found = referenceFolder(generation)
+  const skipped = 'missing' in found ? ` (skipped: ${found.missing})` : ''
+  it.skipIf(skipped !== '' || !canRun)(
+    `its gateway works on our daemon, and ours on its daemon${skipped}`,
+    async () => {
+      expect(await run('gateway-reference-scenario.ts', generation)).toEqual({
+        theirGateway: true,
+        theirDaemon: true,
+      })
+    },
+  )
 })
