@@ -15,8 +15,22 @@ const TABLE: Uint32Array = (() => {
   return table
 })()
 
+/** CRC of all bytes, continuing from `crc`. */
+export type Crc32 = (bytes: Uint8Array, crc: number) => number
+
+/** Shorter runs are done here: calling out costs more. */
+const FAST_MIN_BYTES = 512
+let fast: Crc32 | undefined
+
+/** A runtime that has CRC-32 in native code lends it: the same figures, several times as fast. */
+export function accelerateCrc32(native: Crc32): void {
+  fast = native
+}
+
 /** CRC of `bytes[start..end)`, continuing from `crc` (0 at the beginning). Result is a uint32. */
 export function crc32(bytes: Uint8Array, start = 0, end: number = bytes.length, crc = 0): number {
+  if (fast !== undefined && end - start >= FAST_MIN_BYTES)
+    return fast(bytes.subarray(start, end), crc)
   const t = TABLE
   let c = ~crc
   let i = start

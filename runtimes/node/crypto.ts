@@ -13,7 +13,10 @@ import {
   sign,
   verify,
 } from 'node:crypto'
-import type { Aead, CryptoProvider } from '../../core/index.ts'
+import { crc32 } from 'node:zlib'
+import { type Aead, accelerateCrc32, type CryptoProvider } from '../../core/index.ts'
+
+accelerateCrc32(crc32)
 
 /** DER up to the raw key, RFC 8410. */
 const PKCS8 = {

@@ -26,7 +26,7 @@ export type MadePathKind = 'webrtc' | 'websocket'
 /** Enough to keep it busy while the event loop is elsewhere, and no more: what waits here cannot change its way. */
 const WAITING_BYTES = {
   webrtc: { highBytes: 512 << 10, lowBytes: 256 << 10 },
-  websocket: { highBytes: 1 << 20, lowBytes: 512 << 10 },
+  websocket: { highBytes: 2 << 20, lowBytes: 1 << 20 },
 } as const
 
 export class PathSocket implements DatagramSocket {

@@ -14,6 +14,8 @@ type ChannelKind = 'reliable' | 'datagram'
 
 const RUNS = Number(process.env.BENCH_RUNS ?? 3)
 const BYTES = Number(process.env.BENCH_MB ?? 64) << 20
+/** Sent before what is measured: code is compiled, windows are open. */
+const WARM_UP_BYTES = BYTES / 4
 const peerProgram = fileURLToPath(new URL('page-peer.ts', import.meta.url))
 
 class Peer {
@@ -49,15 +51,20 @@ class Peer {
 const call = <T>(page: Page, text: string): Promise<T> => page.evaluate(text) as Promise<T>
 
 /** MB/s that arrived, from the first message sent until all has left and nothing more comes. */
-async function bareRate(from: Page, received: () => Promise<number>): Promise<number> {
+async function bareRate(
+  from: Page,
+  received: () => Promise<number>,
+  bytes: number = BYTES,
+): Promise<number> {
+  const base = await received()
   const started = performance.now()
-  await call(from, `bench.sendOnChannel(${BYTES})`)
-  let [before, now] = [-1, await received()]
+  await call(from, `bench.sendOnChannel(${bytes})`)
+  let [before, now] = [-1, (await received()) - base]
   let at = performance.now()
-  while (now !== before && now < BYTES) {
+  while (now !== before && now < bytes) {
     await new Promise((resolve) => setTimeout(resolve, 5))
     before = now
-    now = await received()
+    now = (await received()) - base
     if (now !== before) at = performance.now()
   }
   return now / 1000 / (at - started)
@@ -69,7 +76,9 @@ async function bareTabs(browser: Browser, url: string, kind: ChannelKind): Promi
   const answer = await call<string>(b, `bench.answer('${kind}', ${JSON.stringify(offer)})`)
   await call(a, `bench.accept(${JSON.stringify(answer)})`)
   await call(a, 'bench.opened()')
-  const rate = await bareRate(a, () => call<number>(b, 'bench.received()'))
+  const received = (): Promise<number> => call<number>(b, 'bench.received()')
+  await bareRate(a, received, WARM_UP_BYTES)
+  const rate = await bareRate(a, received)
   for (const page of [a, b]) await page.context().close()
   return rate
 }
@@ -81,7 +90,9 @@ async function bareNode(browser: Browser, url: string, kind: ChannelKind): Promi
   const { sdp } = await peer.ask<{ sdp: string }>({ sdp: offer })
   await call(page, `bench.accept(${JSON.stringify(sdp)})`)
   await call(page, 'bench.opened()')
-  const rate = await bareRate(page, async () => (await peer.ask<{ received: number }>({})).received)
+  const received = async () => (await peer.ask<{ received: number }>({})).received
+  await bareRate(page, received, WARM_UP_BYTES)
+  const rate = await bareRate(page, received)
   await page.context().close()
   peer.close()
   return rate
@@ -89,9 +100,12 @@ async function bareNode(browser: Browser, url: string, kind: ChannelKind): Promi
 
 async function bareWebSocket(browser: Browser, url: string): Promise<number> {
   const page = await openTab(browser, url)
-  const peer = new Peer('websocket', { bytes: BYTES })
+  const peer = new Peer('websocket', {})
   const { port } = await peer.next<{ port: number }>()
-  const rate = await call<number>(page, `bench.webSocket('ws://127.0.0.1:${port}', ${BYTES})`)
+  const send = (bytes: number): Promise<number> =>
+    call<number>(page, `bench.webSocket('ws://127.0.0.1:${port}?bytes=${bytes}', ${bytes})`)
+  await send(WARM_UP_BYTES)
+  const rate = await send(BYTES)
   await page.context().close()
   peer.close()
   return rate
@@ -124,6 +138,7 @@ async function ourTabs({ browser, pages, rendezvous }: Scene): Promise<number> {
   await Promise.all([call(a, `bench.trust(${idB})`), call(b, `bench.trust(${idA})`)])
   await untilTransport(a, 'webrtc')
   await untilTransport(b, 'webrtc')
+  await call<number>(a, `bench.send('${nameB}', ${WARM_UP_BYTES})`)
   const rate = await call<number>(a, `bench.send('${nameB}', ${BYTES})`)
   for (const page of [a, b]) await page.context().close()
   return rate
@@ -145,6 +160,7 @@ async function ourNode(scene: Scene, transport: string, paths: object): Promise<
   await call(page, `bench.trust(${nodeId})`)
   await call(page, `bench.ping('${hostname}')`)
   await untilTransport(page, transport)
+  await call<number>(page, `bench.send('${hostname}', ${WARM_UP_BYTES})`)
   const rate = await call<number>(page, `bench.send('${hostname}', ${BYTES})`)
   await page.context().close()
   peer.close()

@@ -36,14 +36,15 @@ async function channelPeer(): Promise<void> {
   }
 }
 
-/** Answers one byte when `bytes` have arrived. */
+/** Answers one byte when as many have arrived as the URL says. */
 function webSocketPeer(): void {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false })
-  server.on('connection', (socket) => {
+  server.on('connection', (socket, { url = '' }) => {
+    const wanted = Number(/bytes=(\d+)/.exec(url)?.[1])
     let received = 0
     socket.on('message', (data) => {
       received += (data as Buffer).length
-      if (received >= setup.bytes!) socket.send(new Uint8Array(1))
+      if (received >= wanted) socket.send(new Uint8Array(1))
     })
   })
   server.on('listening', () => print({ port: (server.address() as { port: number }).port }))
