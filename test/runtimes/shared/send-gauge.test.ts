@@ -85,7 +85,7 @@ describe('PathSocket', () => {
     }
     const endpoint = socket.addPath('websocket', outlet)
     const datagram = new Uint8Array(60_000)
-    for (let i = 0; i < 17; i++) socket.send(datagram, endpoint)
+    for (let i = 0; i < 34; i++) socket.send(datagram, endpoint)
     expect(told).toEqual([])
     socket.send(datagram, endpoint)
     expect(told).toEqual([[endpoint, true]])
@@ -95,7 +95,7 @@ describe('PathSocket', () => {
       [endpoint, true],
       [endpoint, false],
     ])
-    socket.announce(endpoint, 2 << 20)
+    socket.announce(endpoint, 3 << 20)
     socket.removePath(endpoint)
     expect(told.map(([, isFull]) => isFull)).toEqual([true, false, true, false])
   })
