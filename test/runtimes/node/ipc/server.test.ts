@@ -31,7 +31,14 @@ beforeEach(async () => {
   near = network.add(1)
   far = network.add(2, 'bob')
   clients = []
-  server = await IpcServer.listen({ node: near, facts, socketPath: path, stallMs: 300 })
+  server = await IpcServer.listen({
+    node: near,
+    facts,
+    socketPath: path,
+    stallMs: 300,
+    setWebhook: async () => {},
+    rotateKey: async () => ({ type: 'rotate_key_ok', node_id: 1 }),
+  })
 })
 
 afterEach(async () => {
@@ -58,7 +65,7 @@ describe('recorded exchanges', () => {
   /** Replies that depend on the recorded world, on Go's JSON texts, or where we deviate on purpose. */
   const skipped = (one: VectorCase): boolean =>
     one.volatile === true ||
-    /^(BIND 0|INFO|SET_WEBHOOK|HANDSHAKE approve, nothing|DIAL|SEND|CLOSE |length 1048577|RESOLVE_HOSTNAME bob|HANDSHAKE (send to node 2|send to a trusted|trusted, one))/.test(
+    /^(BIND 0|INFO|HANDSHAKE approve, nothing|DIAL|SEND|CLOSE |length 1048577|RESOLVE_HOSTNAME bob|HANDSHAKE (send to node 2|send to a trusted|trusted, one))/.test(
       one.name,
     )
 
@@ -168,6 +175,20 @@ describe('requests', () => {
       ' ',
     ))
       expect(info.conn_list[0][key], key).toBeTypeOf('number')
+  })
+
+  it('tells RotateKey of the newest line from SetPeerEndpoints of v1.9, which has the same number', async () => {
+    const raw = client()
+    raw.write({ type: 'rotate-key' })
+    expect(JSON.parse((await raw.nextOf('json')).text)).toEqual({
+      type: 'rotate_key_ok',
+      node_id: 1,
+    })
+    for (const one of vectors('ipc-v19', 'exchange')) {
+      if (!/^SET_PEER_ENDPOINTS/.test(one.name)) continue
+      raw.socket.write(hex(one.request_hex))
+      expect(await raw.next(), one.name).toMatchObject({ text: 'unknown command: 0x25' })
+    }
   })
 
   it('cancels pending dials on Cancel', async () => {
