@@ -9,7 +9,7 @@ import type { StoredNetwork } from './registry-store.ts'
 import { cutBytes, networkIdField } from './request-fields.ts'
 import { isPort } from './sqlite-rows.ts'
 
-type Policy = Pick<StoredNetwork, 'maxMembers' | 'allowedPorts' | 'description'>
+export type Policy = Pick<StoredNetwork, 'maxMembers' | 'allowedPorts' | 'description'>
 
 function policyAnswer(type: string, networkId: number, policy: Policy): RegistryMessage {
   const { maxMembers, allowedPorts, description } = policy
@@ -43,7 +43,7 @@ const setNetworkPolicy: Operation = (desk, request) => {
 }
 
 /** Members left out keep their value. */
-function changedPolicy(network: StoredNetwork, message: RegistryMessage): Policy | Refusal {
+export function changedPolicy(network: StoredNetwork, message: RegistryMessage): Policy | Refusal {
   let { maxMembers, allowedPorts, description } = network
   const { max_members: limit, allowed_ports: ports, description: text } = message
   if (limit !== undefined) {

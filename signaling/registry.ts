@@ -15,6 +15,7 @@ import { MEMBER_OPERATIONS } from './member-operations.ts'
 import { NETWORK_OPERATIONS } from './network-operations.ts'
 import { NODE_OPERATIONS } from './node-operations.ts'
 import { POLICY_OPERATIONS } from './policy-operations.ts'
+import { provisionNetwork } from './provision-operation.ts'
 import { register } from './register-operation.ts'
 import type { RegistryConnection } from './registry-connection.ts'
 import {
@@ -33,6 +34,7 @@ export type { RegistryNow, RegistryOptions } from './registry-desk.ts'
 
 const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
   ['register', register],
+  ['provision_network', provisionNetwork],
   ...Object.entries(NODE_OPERATIONS),
   ...Object.entries(LOOKUP_OPERATIONS),
   ...Object.entries(TRUST_OPERATIONS),

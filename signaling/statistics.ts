@@ -50,15 +50,15 @@ export interface StatisticsSources {
 }
 
 export function registryStats(sources: StatisticsSources, now: Instant): RegistryStats {
-  const { nodes, trust } = sources.registry.desk
+  const { nodes, trust, networks } = sources.registry.desk
+  const online = new Set<number>()
   const tags = new Set<string>()
   const listed: RegistryStats['nodes'][number][] = []
   const edges: { source: string; target: string }[] = []
-  let active = 0
   let executors = 0
   for (const node of nodes.liveNodes()) {
     const isOnline = now - node.lastSeenAt < STALE_AFTER_MS
-    if (isOnline) active++
+    if (isOnline) online.add(node.id)
     if (node.taskExec) executors++
     for (const tag of node.tags) tags.add(tag)
     const peers = trust.peers(node.id)
@@ -76,6 +76,7 @@ export function registryStats(sources: StatisticsSources, now: Instant): Registr
         edges.push({ source: backboneAddress(node.id), target: backboneAddress(peer) })
   }
   const total = nodes.liveCount
+  const active = online.size
   return {
     total_nodes: total,
     active_nodes: active,
@@ -83,7 +84,15 @@ export function registryStats(sources: StatisticsSources, now: Instant): Registr
     total_requests: sources.requests.total,
     unique_tags: tags.size,
     task_executors: executors,
-    networks: [{ id: 0, name: 'backbone', members: total, online_members: active }],
+    networks: [
+      { id: 0, name: 'backbone', members: total, online_members: active },
+      ...[...networks.all()].map(({ id, name }) => ({
+        id,
+        name,
+        members: networks.memberCount(id),
+        online_members: [...networks.members(id)].filter(({ node }) => online.has(node)).length,
+      })),
+    ],
     nodes: listed.sort((a, b) => (a.address < b.address ? -1 : 1)),
     edges,
     uptime_secs: Math.floor((now - sources.startedAt) / 1000),

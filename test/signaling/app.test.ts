@@ -55,9 +55,26 @@ function populate(): void {
   b.heartbeat()
 }
 
+const CORP = {
+  name: 'corp',
+  joinRule: 'open',
+  token: '',
+  adminToken: '',
+  isEnterprise: false,
+  createdAt: 0,
+  maxMembers: 0,
+  allowedPorts: null,
+  description: '',
+  rules: '',
+  exprPolicy: '',
+} as const
+
 describe('/api/stats', () => {
   it('has the shape of the reference', async () => {
     populate()
+    const { networks } = bench.registry.desk
+    networks.restore({ ...CORP, id: 1 })
+    for (const node of [1, 2]) networks.addMember(1, node, 'member')
     bench.at = 185_000
     sources.requests.observe('lookup', false, 0.001)
     const answer = await app.request('/api/stats')
@@ -69,7 +86,10 @@ describe('/api/stats', () => {
       total_requests: 1,
       unique_tags: 2,
       task_executors: 1,
-      networks: [{ id: 0, name: 'backbone', members: 2, online_members: 1 }],
+      networks: [
+        { id: 0, name: 'backbone', members: 2, online_members: 1 },
+        { id: 1, name: 'corp', members: 2, online_members: 1 },
+      ],
       nodes: [
         {
           address: '0:0000.0000.0001',

@@ -93,6 +93,7 @@ const DEVIATIONS: Readonly<Record<number, Deviation>> = {
   195: { why: L1, ours: {} },
   197: { why: L1, ours: {} },
   217: { why: NO_4, ours: withoutFour },
+  219: { why: 'no external identities, so no roles for them', ours: 'refused' },
   229: {
     why: `${NO_4}; no external identities`,
     ours: { networks: [0, 2, 3], hostname: undefined, external_id: undefined },
@@ -138,7 +139,6 @@ const NOT_SERVED: ReadonlySet<unknown> = new Set([
   'set_idp_config',
   'get_audit_export',
   'set_audit_export',
-  'provision_network',
   'set_external_id',
   'get_identity',
   'directory_sync',

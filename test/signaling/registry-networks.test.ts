@@ -456,3 +456,68 @@ describe('the audit log', () => {
     expect(log.newest(3000, 1)).toHaveLength(1)
   })
 })
+
+describe('a blueprint', () => {
+  const provision = (node: BenchNode, blueprint: unknown): RegistryMessage =>
+    node.connection.send({ type: 'provision_network', admin_token: ADMIN, blueprint })
+
+  it('makes a network, and brings it up to date the next time', () => {
+    const { a } = scene()
+    const blueprint = {
+      name: 'bp1',
+      join_rule: 'token',
+      join_token: 'tok',
+      enterprise: true,
+      policy: { max_members: 3 },
+      network_admin_token: 'own',
+    }
+    expect(provision(a, blueprint)).toEqual({
+      type: 'provision_network_ok',
+      network_id: 2,
+      name: 'bp1',
+      created: true,
+      actions: ['created network 2 (bp1)', 'applied network policy'],
+    })
+    expect(ask(a, (r) => r.joinNetwork(2, 'tok')).type).toBe('join_network_ok')
+    const again = provision(a, JSON.stringify({ ...blueprint, policy: { description: 'd' } }))
+    expect(again).toMatchObject({ network_id: 2, created: false })
+    expect(ask(a, (r) => r.networkPolicy(2))).toMatchObject({ max_members: 3, description: 'd' })
+    expect(a.connection.send({ type: 'get_provision_status', admin_token: ADMIN })).toMatchObject({
+      networks: [{ network_id: 1 }, { network_id: 2, name: 'bp1', members: 1 }],
+    })
+  })
+
+  it.each<[unknown, RegExp]>([
+    [undefined, /blueprint: required/],
+    [{ name: 'Bad' }, /network name/],
+    [{ name: 'x', join_rule: 'token' }, /token required/],
+    [{ name: 'x', policy: { max_members: -1 } }, /max_members/],
+    [{ name: 'x', expr_policy: { version: 2 } }, /expr_policy/],
+    [{ name: 'x', roles: [{ external_id: 'a', role: 'admin' }] }, /roles is not available/],
+    [{ name: 'x', audit_export: { format: 'json' } }, /audit_export is not available/],
+  ])('%j is refused and changes nothing', (blueprint, reason) => {
+    const { a, bench } = scene()
+    expect(provision(a, blueprint)).toEqual(refused(expect.stringMatching(reason)))
+    expect(bench.registry.desk.networks.size).toBe(1)
+    expect(bench.registry.desk.networks.nextId).toBe(2)
+  })
+})
+
+it('takes the admin token in place of a signature where v1.9 does, and no wrong one', () => {
+  const { a, b } = scene()
+  const asked: RegistryMessage[] = [
+    { type: 'set_hostname', hostname: 'named' },
+    { type: 'set_visibility', public: true },
+    { type: 'set_tags', tags: ['x'] },
+    { type: 'set_task_exec', enabled: true },
+    { type: 'deregister' },
+  ]
+  for (const message of asked) {
+    const unsigned = { ...message, node_id: a.id }
+    expect(b.connection.send(unsigned).type, message.type as string).toBe('error')
+    expect(b.connection.send({ ...unsigned, admin_token: 'bad' })).toEqual(
+      refused('invalid admin token'),
+    )
+    expect(b.connection.send({ ...unsigned, admin_token: ADMIN }).type).toBe(`${message.type}_ok`)
+  }
+})
