@@ -17,6 +17,7 @@ import { sanitizeFileName } from '../../../core/service/inbox.ts'
 import type { Address } from '../../../core/wire/address.ts'
 import type { PilotConnection } from '../api.ts'
 import { AsyncStream } from './async-stream.ts'
+import { ConnectionGate } from './connection-gate.ts'
 
 /** One file coming in by FILESTREAM (spec/07 §6.5). Its methods never reject. */
 export interface FileIntake {
@@ -47,10 +48,11 @@ export interface DataExchangeOptions {
 const FRAME_MS = 60_000
 /** Connections served at once; each may hold one frame of 16 MiB. */
 const CONNECTIONS_MAX = 64
+const PER_PEER_MAX = 48
 
 export class DataExchangeService {
   readonly #options: DataExchangeOptions
-  #connections = 0
+  readonly #gate = new ConnectionGate(CONNECTIONS_MAX, PER_PEER_MAX)
 
   constructor(options: DataExchangeOptions) {
     this.#options = options
@@ -58,14 +60,7 @@ export class DataExchangeService {
 
   /** Serves a connection until it ends. Never throws. */
   serve(connection: PilotConnection): void {
-    if (this.#connections >= CONNECTIONS_MAX) {
-      connection.reset()
-      return
-    }
-    this.#connections++
-    void this.#run(connection).finally(() => {
-      this.#connections--
-    })
+    this.#gate.admit(connection, (one) => this.#run(one))
   }
 
   async #run(connection: PilotConnection): Promise<void> {

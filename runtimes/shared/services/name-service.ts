@@ -14,6 +14,7 @@ import type { NameTable } from '../../../core/service/name-table.ts'
 import { type Address, formatAddress, parseAddress } from '../../../core/wire/address.ts'
 import type { DialOptions, PilotConnection, PilotNode } from '../api.ts'
 import { AsyncStream } from './async-stream.ts'
+import { ConnectionGate } from './connection-gate.ts'
 
 export interface NameServiceOptions {
   readonly table: NameTable
@@ -26,10 +27,11 @@ const REQUEST_MS = 60_000
 /** For the requester to close first: what we wrote is then surely there (spec/07 §0.1). */
 const CLOSE_MS = 2000
 const CONNECTIONS_MAX = 256
+const PER_PEER_MAX = 32
 
 export class NameService {
   readonly #options: NameServiceOptions
-  #connections = 0
+  readonly #gate = new ConnectionGate(CONNECTIONS_MAX, PER_PEER_MAX)
 
   constructor(options: NameServiceOptions) {
     this.#options = options
@@ -37,14 +39,7 @@ export class NameService {
 
   /** Answers one request. Never throws. */
   serve(connection: PilotConnection): void {
-    if (this.#connections >= CONNECTIONS_MAX) {
-      connection.reset()
-      return
-    }
-    this.#connections++
-    void this.#run(connection).finally(() => {
-      this.#connections--
-    })
+    this.#gate.admit(connection, (one) => this.#run(one))
   }
 
   async #run(connection: PilotConnection): Promise<void> {

@@ -18,6 +18,7 @@ import {
 import type { Address } from '../../../core/wire/address.ts'
 import type { PilotConnection } from '../api.ts'
 import { AsyncStream } from './async-stream.ts'
+import { ConnectionGate } from './connection-gate.ts'
 
 /** What happens with messages; `from` is the stream's remote address, whatever the message claims. */
 export interface TaskDesk {
@@ -38,12 +39,13 @@ export interface TaskSubmitOptions {
 /** For each complete frame. */
 const FRAME_MS = 60_000
 const CONNECTIONS_MAX = 64
+const PER_PEER_MAX = 16
 /** A real conversation has two. */
 const FRAMES_MAX = 16
 
 export class TaskSubmitService {
   readonly #options: TaskSubmitOptions
-  #connections = 0
+  readonly #gate = new ConnectionGate(CONNECTIONS_MAX, PER_PEER_MAX)
 
   constructor(options: TaskSubmitOptions) {
     this.#options = options
@@ -51,14 +53,7 @@ export class TaskSubmitService {
 
   /** Serves a connection until it ends. Never throws. */
   serve(connection: PilotConnection): void {
-    if (this.#connections >= CONNECTIONS_MAX) {
-      connection.reset()
-      return
-    }
-    this.#connections++
-    void this.#run(connection).finally(() => {
-      this.#connections--
-    })
+    this.#gate.admit(connection, (one) => this.#run(one))
   }
 
   async #run(connection: PilotConnection): Promise<void> {

@@ -245,6 +245,16 @@ describe('a hostile peer', () => {
     ])
   })
 
+  it('keeps nobody else out with connections that say nothing', async () => {
+    const stranger = network.add(4)
+    const idle = []
+    for (let i = 0; i < 100; i++)
+      idle.push(await stranger.dial({ address: worker.node.address, port: 1003 }))
+    expect(idle.filter((one) => one.state === 'ESTABLISHED')).toHaveLength(16)
+    await submit()
+    for (const one of idle) one.close()
+  })
+
   it('is cut off for junk, without an answer', async () => {
     const junk = [encodeDataFrame(1, Buffer.from('{')), encodeDataFrame(9, Buffer.from('{}'))]
     for (const frame of junk) expect(await raw(submitter.node, worker.node, frame)).toBe('')
