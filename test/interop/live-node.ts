@@ -84,6 +84,7 @@ export class LiveNode {
       ...['-socket', this.socketPath, '-identity', join(this.home, '.pilot', 'identity.json')],
       ...['-hostname', this.hostname, '-keepalive', KEEPALIVE],
       ...(this.isPublic ? ['-public'] : []),
+      ...(kind === 'ours' ? ['-nameserver'] : []),
       ...(kind === 'G2' ? ['-email', `${this.hostname}@example.org`] : []),
     ]
     this.#process = startProgram(daemon, args, this.#env, this.logFile)

@@ -9,6 +9,7 @@ import { commands, datagram } from './command-checks.ts'
 import { gateway } from './gateway-checks.ts'
 import { LiveNode } from './live-node.ts'
 import { LiveRendezvous } from './live-rendezvous.ts'
+import { nameserver } from './nameserver-checks.ts'
 import { knowsNetworks, networks } from './network-checks.ts'
 import type { Program } from './processes.ts'
 import type { Kind, Programs } from './programs.ts'
@@ -90,8 +91,10 @@ export function services(available: Available, a: Member, b: Member): Scenario {
         for (const [near, far] of [
           [first, second],
           [second, first],
-        ] as const)
+        ] as const) {
           if (near.drivenBy === 'ours') await gateway(checks, near, far)
+          if (far.kind === 'ours') await nameserver(checks, near, far)
+        }
         if (knowsNetworks(first) && knowsNetworks(second)) await networks(checks, first, second)
       }),
   }
