@@ -2,10 +2,31 @@ import { expect, it } from 'vitest'
 import { toBase64 } from '../../../core/bytes.ts'
 import { Identity } from '../../../core/identity/identity.ts'
 import type { SecureMode } from '../../../core/service/secure-channel.ts'
-import { acceptSecure, dialSecure } from '../../../runtimes/node/index.ts'
-import type { SecureConnection } from '../../../runtimes/shared/services/secure-connection.ts'
+import {
+  SecureConnection,
+  type SecureOptions,
+  type SecurePlatform,
+  dialSecure as sharedDial,
+} from '../../../runtimes/shared/services/secure-connection.ts'
 import { crypto, generated } from '../../support.ts'
 import { FakeNetwork, type FakeNode } from '../node/fake-node.ts'
+
+/** Twenty times as fast, so that waiting for a version costs the tests nothing. */
+const SPEED = 20
+const platform: SecurePlatform = {
+  crypto,
+  unixSeconds: () => Math.floor(Date.now() / 1000),
+  now: () => performance.now() * SPEED,
+  setTimer: (work, ms) => {
+    const timer = setTimeout(work, ms / SPEED)
+    return () => clearTimeout(timer)
+  },
+}
+const dialSecure = (
+  node: FakeNode,
+  to: { readonly address: FakeNode['address'] },
+  options: SecureOptions,
+): Promise<SecureConnection> => sharedDial(node, to, options, platform)
 
 interface Pair {
   readonly client: FakeNode
@@ -24,10 +45,16 @@ function start(mode: SecureMode, withIdentity = true): Pair {
   const [client, server] = nodes as [FakeNode, FakeNode]
   const accepted: SecureConnection[] = []
   server.listen(443).onconnection = (connection) => {
-    const secure = acceptSecure(server, connection, {
-      mode,
-      ...(withIdentity && { identity: identities.get(2)! }),
-    })
+    const secure = new SecureConnection(
+      server,
+      connection,
+      'server',
+      {
+        mode,
+        ...(withIdentity && { identity: identities.get(2)! }),
+      },
+      platform,
+    )
     accepted.push(secure)
     void (async () => {
       for (let data = await secure.read(); data !== undefined; data = await secure.read())
