@@ -22,6 +22,8 @@ export interface NodeMachineOptions {
    * Paths made for single peers may come beside it. Default false.
    */
   readonly relayOnly?: boolean
+  /** `ip:port` of this node inside of its own network, asked at every registration (spec/05 §5.1). */
+  readonly lanAddresses?: () => readonly string[]
   readonly hostname?: string
   readonly isPublic?: boolean
   readonly owner?: string

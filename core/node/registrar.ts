@@ -71,7 +71,9 @@ export class Registrar {
       case 'register': {
         if (options.relayOnly === true) return requests.register('', options.owner ?? '', true)
         const fallback = options.fixedEndpoint ?? options.localEndpoint
-        return requests.register(this.registration.listenAddress(fallback), options.owner ?? '')
+        const listenAddr = this.registration.listenAddress(fallback)
+        const lanAddrs = options.lanAddresses?.() ?? []
+        return requests.register(listenAddr, options.owner ?? '', false, lanAddrs)
       }
       case 'visibility':
         return requests.setVisibility(true)

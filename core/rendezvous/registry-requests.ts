@@ -27,9 +27,14 @@ export class RegistryRequests {
 
   /**
    * Signed although the base profile ignores that: our registry then refuses unsigned ones for this key.
-   * `relayOnly`: peers reach us through a beacon only (spec/05 §5.1).
+   * `relayOnly`: peers reach us through a beacon only; `lanAddrs`: `ip:port` inside of our network (spec/05 §5.1).
    */
-  register(listenAddr: string, owner: string, relayOnly = false): RegistryRequest {
+  register(
+    listenAddr: string,
+    owner: string,
+    relayOnly = false,
+    lanAddrs: readonly string[] = [],
+  ): RegistryRequest {
     const publicKey = toBase64(this.#publicKey)
     const message = {
       type: 'register',
@@ -37,6 +42,7 @@ export class RegistryRequests {
       public_key: publicKey,
       ...(owner === '' ? {} : { owner }),
       ...(relayOnly ? { relay_only: true } : {}),
+      ...(lanAddrs.length === 0 ? {} : { lan_addrs: lanAddrs }),
     }
     return { message, challenge: challenge.registerChallenge(listenAddr, publicKey) }
   }

@@ -23,6 +23,7 @@ import { relayTransport } from '../shared/relay-transport.ts'
 import { type OpenWebSocket, rendezvousUrls } from '../shared/web-socket.ts'
 import { nodeCrypto } from './crypto.ts'
 import { FileStorage } from './file-storage.ts'
+import { lanAddresses } from './lan-addresses.ts'
 import { PathListener, type WebSocketPathOptions } from './path-listener.ts'
 import { registryConnector } from './registry-socket.ts'
 import type { WebRtcChoice } from './rtc/backend.ts'
@@ -166,7 +167,7 @@ function checkAddresses(options: CreateNodeOptions, transport: Transport): void 
 type TransportParts = Pick<PilotNodeOptions, 'socket' | 'registry'> & {
   readonly machine: Pick<
     NodeMachineOptions,
-    'localEndpoint' | 'fixedEndpoint' | 'beacon' | 'relayOnly'
+    'localEndpoint' | 'fixedEndpoint' | 'beacon' | 'relayOnly' | 'lanAddresses'
   >
 }
 
@@ -199,6 +200,7 @@ async function udpParts(
     registry,
     machine: {
       localEndpoint: socket.localEndpoint,
+      lanAddresses: () => lanAddresses(socket.localEndpoint),
       ...(beacon === undefined ? {} : { beacon }),
       ...(fixedEndpoint === undefined ? {} : { fixedEndpoint }),
     },

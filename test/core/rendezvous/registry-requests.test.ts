@@ -66,3 +66,12 @@ it('signs what v1.9 verified', () => {
   })
   expect(Object.keys(seen).sort()).toEqual(Object.keys(BUILDERS).sort())
 })
+
+it('names addresses of the own network in register only where there are any', () => {
+  const requests = new RegistryRequests(new Uint8Array(32), 0)
+  expect(requests.register(':4000', '').message).not.toHaveProperty('lan_addrs')
+  const lanAddrs = ['192.168.1.5:4000']
+  expect(requests.register(':4000', '', false, lanAddrs).message).toMatchObject({
+    lan_addrs: lanAddrs,
+  })
+})
