@@ -23,6 +23,8 @@ export class TaskStore {
   readonly directory: string
   /** Tasks that are over, by box and id: they are not read again. */
   readonly #over = new Map<string, Task>()
+  /** Changes of this process, one after the other: a slow disk must not outlast the lock between two of them. */
+  #changing: Promise<unknown> = Promise.resolve()
 
   /** `home`: where `~/.pilot` is. */
   constructor(home: string) {
@@ -131,7 +133,13 @@ export class TaskStore {
     return join(this.directory, box, `${taskId}.json`)
   }
 
-  async #locked<T>(work: () => Promise<T>): Promise<T> {
+  #locked<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#changing.then(() => this.#underLock(work))
+    this.#changing = done.catch(() => {})
+    return done
+  }
+
+  async #underLock<T>(work: () => Promise<T>): Promise<T> {
     const lock = join(this.directory, '.lock')
     await this.#lock(lock)
     try {

@@ -1,8 +1,18 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeDataFrame } from '../../../../core/service/data-exchange.ts'
+import type { Task } from '../../../../core/service/task.ts'
 import {
   encodeTaskRequest,
   encodeTaskResults,
@@ -204,6 +214,27 @@ describe('a task', () => {
     ).rejects.toThrow('file type ".sh" not allowed for results')
     await worker.calls.sendResults(id, { path: table })
     expect(readdirSync(join(submitter.home, '.pilot/tasks/results'))).toEqual([`${id}_out.csv`])
+  })
+})
+
+describe('task store', () => {
+  it('changes a task by one at a time, however slow the disk and whoever died with the lock', async () => {
+    const store = new TaskStore(worker.home)
+    const id = await submit()
+    mkdirSync(join(worker.home, '.pilot/tasks/.lock'))
+    const old = new Date(Date.now() - 60_000)
+    utimesSync(join(worker.home, '.pilot/tasks/.lock'), old, old)
+    let inside = 0
+    const change = async (task: Task): Promise<Task> => {
+      expect(++inside).toBe(1)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      // As if this had taken longer than the lock counts.
+      rmSync(join(worker.home, '.pilot/tasks/.lock'), { recursive: true })
+      inside--
+      return { ...task, description: `${task.description}.` }
+    }
+    await Promise.all(Array.from({ length: 5 }, () => store.update('received', id, change)))
+    expect((await store.read('received', id))?.description).toBe('summarise <b>.....')
   })
 })
 
