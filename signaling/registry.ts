@@ -12,6 +12,7 @@ import { KEY_OPERATIONS } from './key-operations.ts'
 import { STALE_AFTER_MS, SWEEP_INTERVAL_MS } from './limits.ts'
 import { LOOKUP_OPERATIONS } from './lookup-operations.ts'
 import { MEMBER_OPERATIONS } from './member-operations.ts'
+import { LISTING_OPERATIONS } from './network-listing.ts'
 import { NETWORK_OPERATIONS } from './network-operations.ts'
 import { NODE_OPERATIONS } from './node-operations.ts'
 import { POLICY_OPERATIONS } from './policy-operations.ts'
@@ -40,6 +41,7 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
   ...Object.entries(TRUST_OPERATIONS),
   ...Object.entries(DIRECTORY_OPERATIONS),
   ...Object.entries(NETWORK_OPERATIONS),
+  ...Object.entries(LISTING_OPERATIONS),
   ...Object.entries(MEMBER_OPERATIONS),
   ...Object.entries(INVITE_OPERATIONS),
   ...Object.entries(POLICY_OPERATIONS),

@@ -3,15 +3,12 @@
  * nothing is taken; what is only an attribute and cannot be is left out.
  */
 import { createHash } from 'node:crypto'
-import { StorageError } from '../core/errors.ts'
-import { parseRfc3339 } from '../core/time-text.ts'
 import { BROADCAST_NODE } from '../core/wire/address.ts'
 import { JUSTIFICATION_BYTES_MAX, OWNER_BYTES_MAX, POLO_SCORE_MAX } from './limits.ts'
 import { parseDocument } from './policy-document.ts'
 import { parseExtraEndpoints, parseLanAddrs } from './registration-extras.ts'
 import type {
   MemberRole,
-  StoredConsent,
   StoredInvite,
   StoredMember,
   StoredNetwork,
@@ -21,10 +18,11 @@ import type {
   StoredState,
 } from './registry-store.ts'
 import { cutBytes, parseEndpoint, parsePublicKey } from './request-fields.ts'
+import type { Members } from './snapshot-fields.ts'
+import { array, corrupt, integer, object, textOf, timeOf } from './snapshot-fields.ts'
+import { withOwnMembers } from './snapshot-own.ts'
 import { isJoinRule, isPort, isRole } from './sqlite-rows.ts'
 import { hostnameProblem, networkNameProblem, parseTags } from './validation.ts'
-
-type Members = Readonly<Record<string, unknown>>
 
 /** What was left out or changed, for people. */
 export interface ReadSnapshot {
@@ -272,61 +270,6 @@ class SnapshotReader {
   }
 }
 
-/** What one of ours wrote beside: see `snapshot-write.ts`. Entries that fit nothing are passed over. */
-function withOwnMembers(state: StoredState, own: Members): StoredState {
-  const rows = (name: string): (readonly unknown[])[] =>
-    array(own[name] ?? [], name).map((row) => array(row, name))
-  const signs = new Set(array(own.signs ?? [], 'signs'))
-  const relayed = new Map(rows('relay_only').map(([id, endpoint]) => [id, textOf(endpoint)]))
-  const away = new Map(rows('away').map(([id, owner, score]) => [id, { owner, score }]))
-  const nodes = [...state.nodes].map((node): StoredNode => {
-    const endpoint = relayed.get(node.id)
-    const { owner, score } = away.get(node.id) ?? {}
-    return {
-      ...node,
-      ...(signs.has(node.id) ? { signsRegistration: true } : {}),
-      ...(endpoint !== undefined && node.isLive
-        ? { relayOnly: true, endpoint: parseEndpoint(endpoint) === undefined ? '' : endpoint }
-        : {}),
-      ...(node.isLive ? {} : { owner: cutBytes(textOf(owner), OWNER_BYTES_MAX) }),
-      ...(node.isLive || !Number.isSafeInteger(score) ? {} : { poloScore: Number(score) }),
-    }
-  })
-  const ids = new Set<unknown>(nodes.map(({ id }) => id))
-  const networks = new Set<unknown>([...state.networks].map(({ id }) => id))
-  const consents = rows('consents').flatMap(([giver, receiver, kind]): StoredConsent[] =>
-    ids.has(giver) && ids.has(receiver) && (kind === 'asked' || kind === 'resolved')
-      ? [{ giver: Number(giver), receiver: Number(receiver), kind }]
-      : [],
-  )
-  const departed = rows('departed').flatMap(([network, node, role, tags, at]): StoredMember[] => {
-    const { tags: good } = { tags: [], ...parseTags(tags) }
-    const isGood = networks.has(network) && ids.has(node) && isRole(textOf(role))
-    return isGood && Number.isSafeInteger(at)
-      ? [
-          {
-            network: Number(network),
-            node: Number(node),
-            role: textOf(role) as MemberRole,
-            tags: good,
-            departedAt: Number(at),
-          },
-        ]
-      : []
-  })
-  return {
-    ...state,
-    nodes,
-    consents,
-    relayed: rows('relayed').flatMap(([target, from, at]) =>
-      ids.has(target) && ids.has(from) && Number.isSafeInteger(at)
-        ? [{ target: Number(target), from: Number(from), unixSeconds: Number(at) }]
-        : [],
-    ),
-    members: [...state.members, ...departed],
-  }
-}
-
 /** Of a node that is not registered. */
 function identityOf(id: number, publicKey: string): StoredNode {
   return {
@@ -361,35 +304,4 @@ function checkSum(text: string): void {
     .update(`${text.slice(0, start)}}`)
     .digest('hex')
   if (sum !== match[1]) throw corrupt('its checksum does not match')
-}
-
-function corrupt(what: string): StorageError {
-  return new StorageError('ERR_STORE_CORRUPT', `the snapshot is not usable: ${what}`)
-}
-
-function object(value: unknown, what: string): Members {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw corrupt(`${what}: expected an object`)
-  return value as Members
-}
-
-/** Go writes an empty list as null. */
-function array(value: unknown, what: string): readonly unknown[] {
-  if (value === null) return []
-  if (!Array.isArray(value)) throw corrupt(`${what}: expected a list`)
-  return value
-}
-
-function integer(value: unknown, most: number, what: string): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > most)
-    throw corrupt(`${what}: out of range`)
-  return value
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : ''
-}
-
-function timeOf(value: unknown): number | undefined {
-  return typeof value === 'string' ? parseRfc3339(value) : undefined
 }

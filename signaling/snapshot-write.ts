@@ -1,6 +1,7 @@
 /** The state of a store as a reference's state file (spec/04 §15, 05 §20), for a registry of either generation. */
 import { formatRfc3339 } from '../core/time-text.ts'
 import type { StoredMember, StoredNetwork, StoredNode, StoredState } from './registry-store.ts'
+import { ownMembers } from './snapshot-own.ts'
 
 type Members = Record<string, unknown>
 
@@ -63,24 +64,6 @@ export function writeSnapshot(state: StoredState, unixSeconds: number): string {
       ...(details === '' ? {} : { details }),
     })),
   })
-}
-
-/** What references have no place for: ids, and lists as `snapshot-read.ts` takes them back. */
-function ownMembers(state: StoredState, nodes: readonly StoredNode[]): Members {
-  return {
-    signs: nodes.filter(({ signsRegistration }) => signsRegistration).map(({ id }) => id),
-    relay_only: nodes
-      .filter(({ isLive, relayOnly }) => isLive && relayOnly)
-      .map(({ id, endpoint }) => [id, endpoint]),
-    away: nodes
-      .filter(({ isLive }) => !isLive)
-      .map(({ id, owner, poloScore }) => [id, owner, poloScore]),
-    consents: [...state.consents].map(({ giver, receiver, kind }) => [giver, receiver, kind]),
-    relayed: [...state.relayed].map(({ target, from, unixSeconds }) => [target, from, unixSeconds]),
-    departed: [...state.members]
-      .filter(({ departedAt }) => departedAt !== 0)
-      .map(({ network, node, role, tags, departedAt }) => [network, node, role, tags, departedAt]),
-  }
 }
 
 function nodeOf(node: StoredNode, networks: readonly number[], now: string): Members {
