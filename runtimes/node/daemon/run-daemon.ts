@@ -136,7 +136,7 @@ async function runNode(
   let services: DaemonServices | undefined
   try {
     await watch.claimHostname()
-    await memberships.start()
+    void memberships.start() // a slow registry must not keep local programs waiting
     webhook.watch(node)
     services = startServices({ node, config, home: io.home, log, emit: webhook.emit })
     server = await IpcServer.listen({

@@ -183,6 +183,7 @@ const JSON_REPLIES: ReadonlySet<number> = new Set([
   OP.healthOk,
   OP.managedOk,
   OP.rotateKeyOk,
+  OP.lookupNodeOk,
 ])
 
 function id32(id: number): Uint8Array {

@@ -27,6 +27,7 @@ export type DriverMessage =
   | { readonly type: 'health' }
   | { readonly type: 'deregister' }
   | { readonly type: 'rotate-key' }
+  | { readonly type: 'lookup-node'; readonly nodeId: number }
   | { readonly type: 'cancel' }
   | { readonly type: 'trust-request'; readonly nodeId: number; readonly justification: string }
   | { readonly type: 'trust-approve'; readonly nodeId: number }
@@ -92,6 +93,11 @@ export function decodeDriverMessage(body: Uint8Array): DriverMessage {
       return { type: 'deregister' }
     case OP.cancel:
       return { type: 'cancel' }
+    case OP.lookupNode: {
+      const nodeId = u32(payload, 'lookup_node: missing node_id')
+      if (nodeId === 0) throw new WireError('ERR_WIRE_VALUE', 'lookup_node: node_id is required')
+      return { type: 'lookup-node', nodeId }
+    }
     case OP.rotateKey:
       if (payload.length > 0) throw unknown(opcode)
       return { type: 'rotate-key' }
@@ -152,6 +158,8 @@ export function encodeDriverMessage(message: DriverMessage): Uint8Array {
       return encodeFrame(OP.cancel)
     case 'rotate-key':
       return encodeFrame(OP.rotateKey)
+    case 'lookup-node':
+      return encodeFrame(OP.lookupNode, bytes32(message.nodeId))
     case 'trust-request':
       return handshake(HANDSHAKE.request, bytes32(message.nodeId), utf8(message.justification))
     case 'trust-approve':

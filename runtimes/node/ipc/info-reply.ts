@@ -82,7 +82,7 @@ export function infoReply(
     }),
     transport: 'udp',
     drops: info.drops,
-    capabilities: [],
+    capabilities: ['lookup_node'],
     features: ['dgram_confirm', 'handshake_wait', 'dial_cancel'],
     pid: process.pid,
   }

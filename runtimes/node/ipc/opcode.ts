@@ -48,6 +48,9 @@ export const OP = {
   /** Unbind as H2 numbers it. */
   unbindH2: 0x37,
   unbindH2Ok: 0x38,
+  /** Of v1.9; from the daemon the number is H2's answer to Unbind. */
+  lookupNode: 0x38,
+  lookupNodeOk: 0x39,
   sendToConfirm: 0x39,
   sendToOk: 0x3a,
 } as const

@@ -107,6 +107,11 @@ function plan(message: PlainRequest, context: RequestContext): Plan {
       if (rotateKey === undefined) return unknownCommand(OP.rotateKey)
       return ['rotate_key', async () => encodeJsonReply(OP.rotateKeyOk, await rotateKey())]
     }
+    case 'lookup-node':
+      return [
+        'lookup_node',
+        async () => encodeJsonReply(OP.lookupNodeOk, await lookUpNode(message.nodeId, node)),
+      ]
     case 'send-to-confirm':
       return ['sendto', () => confirmDatagram(message, node)]
     case 'managed':
@@ -291,6 +296,13 @@ function networkPlan(message: NetworkRequest, context: RequestContext): Plan {
           }),
       ]
   }
+}
+
+/** The key that trust was given to is not the registry's to change. */
+async function lookUpNode(nodeId: number, node: PilotNode): Promise<Record<string, unknown>> {
+  const key = node.trust.trusted().find((one) => one.nodeId === nodeId)?.publicKey ?? ''
+  if (key !== '') return { node_id: nodeId, public_key: key, source: 'trusted' }
+  return { ...(await node.registry.lookup(nodeId)), source: 'registry' }
 }
 
 /** Succeeds once the datagram was queued towards a peer that has a tunnel. */

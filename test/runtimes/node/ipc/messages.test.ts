@@ -90,6 +90,8 @@ function messageOf({ call, args }: VectorCase): DriverMessage | undefined {
       return { type: 'network-invite', network: args.network, nodeId: args.node_id }
     case 'networkRespondInvite':
       return { type: 'network-respond', network: args.network, accept: args.accept }
+    case 'lookupNode':
+      return { type: 'lookup-node', nodeId: args.node_id }
     default:
       return undefined // managed calls travel as raw bytes; the rest is not served (spec/06 §11.4)
   }

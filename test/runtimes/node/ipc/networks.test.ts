@@ -1,4 +1,4 @@
-/** Networks at the daemon's socket: recorded requests of v1.9, what they become at the registry, and their replies. */
+/** Networks and nodes at the daemon's socket: recorded requests of v1.9, what they become at the registry, and their replies. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -32,6 +32,7 @@ beforeEach(async () => {
     return answer
   }
   node.registry.request = ask
+  node.registry.lookup = (nodeId) => ask({ type: 'lookup', node_id: nodeId })
   node.registry.requestSigned = (message) => ask({ ...message, signed: true })
   server = await IpcServer.listen({
     node,
@@ -51,13 +52,25 @@ afterEach(async () => {
 })
 
 const recorded = vectors('ipc-v19', 'exchange').filter((one) =>
-  /^(NETWORK|MANAGED member tags)/.test(one.name),
+  /^(NETWORK|MANAGED member tags|LOOKUP_NODE)/.test(one.name),
 )
 
 it.each(recorded.map((one) => [one.name as string, one]))('%s', async (_, one) => {
   const [reply] = one.replies
   const refusal = /: registry: (.*)$/.exec(reply.text ?? '')?.[1]
-  answer = refusal ?? JSON.parse(reply.json ?? '{}')
+  const { source, ...known } = JSON.parse(reply.json ?? '{}')
+  answer = refusal ?? known
+  // What trust was given to is told without the registry.
+  if (source === 'trusted') {
+    const trusted = {
+      nodeId: 2,
+      publicKey: known.public_key,
+      approvedAt: 1,
+      mutual: true,
+      network: 0,
+    }
+    node.trust.trusted = () => [trusted]
+  }
   raw.socket.write(hex(one.request_hex))
   const message = await raw.next()
   if (message.type === 'json') expect(JSON.parse(message.text)).toEqual(JSON.parse(reply.json))
@@ -67,7 +80,8 @@ it.each(recorded.map((one) => [one.name as string, one]))('%s', async (_, one) =
     const [text] = `${reply.text}`.split(/(?<=invalid tags JSON: )/)
     expect((message as { text: string }).text.slice(0, text!.length)).toBe(text)
   }
-  expect(asked.length).toBe(refusal === undefined && reply.json === undefined ? 0 : 1)
+  const isLocal = refusal === undefined && (reply.json === undefined || source === 'trusted')
+  expect(asked.length).toBe(isLocal ? 0 : 1)
 })
 
 it('asks the registry with the daemon token where the reference does, and signs what changes something', async () => {
