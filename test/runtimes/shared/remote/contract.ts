@@ -310,6 +310,12 @@ export function nodeContract(name: string, wrap: Wrap): void {
       expect((await node.registry.resolveHostname('peer')).node_id).toBe(peer.nodeId)
       expect(await node.resolve('peer')).toEqual(peer.address)
       expect((await node.setTags(['a', 'b'])).type).toBe('set_tags_ok')
+      // Signed in the node's own name; what no node says so is refused before anybody is asked.
+      expect((await node.registry.requestSigned({ type: 'poll_invites' })).invites).toEqual([])
+      const other = node.registry.requestSigned({ type: 'register', node_id: peer.nodeId })
+      expect(await code(other)).toBe('UsageError ERR_INVALID_ARGUMENT')
+      const foreign = node.registry.requestSigned({ type: 'leave_network', network_id: 9 })
+      expect(await code(foreign)).toMatch(/ ERR_REGISTRY$/)
     })
 
     it('counts while somebody looks', async () => {
