@@ -11,6 +11,8 @@ import { type ConnectionTuning, LEGACY_WINDOW_SLOTS, WINDOW_SLOT_BYTES } from '.
 const NEVER = Number.POSITIVE_INFINITY
 /** Segments shorter than this end a write: no sender has a smaller MSS (spec/03 §4). */
 const SHORT_SEGMENT_BYTES = 1024
+/** Segments longer than this are on a path that carries large frames. */
+const LARGE_SEGMENT_BYTES = 4096
 /** Pure ACKs of one number before a block is added, so that none counts as a duplicate (spec/03 §7.6). */
 const SAME_ACK_MAX = 2
 
@@ -274,9 +276,8 @@ export class Receiver {
     this.#pendingBytes += length
     if (!peerIsModern && this.#buffer.free < WINDOW_SLOT_BYTES)
       this.#ackAt = Math.min(this.#ackAt, now + tuning.stalledAckDelayMs)
-    else if (this.#pending >= (peerIsModern ? tuning.stretchAckSegments : tuning.ackEverySegments))
+    else if (this.#pending >= this.#ackSegments(length) || this.#pendingBytes >= this.#stretchBytes)
       this.#ackNow = true
-    else if (this.#pendingBytes >= this.#stretchBytes) this.#ackNow = true
     else {
       // A reference always sends by Nagle: whatever it cut short waits for this ACK, and its segments may
       // be 4096 bytes, so that length alone does not tell (spec/03 §4.2).
@@ -284,6 +285,13 @@ export class Receiver {
       const delay = isShort ? tuning.shortAckDelayMs : tuning.stretchAckDelayMs
       this.#ackAt = Math.min(this.#ackAt, now + delay)
     }
+  }
+
+  /** Large segments are counted by their bytes alone. */
+  #ackSegments(length: number): number {
+    const { ackEverySegments, stretchAckSegments } = this.#tuning
+    if (!this.peerIsModern) return ackEverySegments
+    return length > LARGE_SEGMENT_BYTES ? Number.POSITIVE_INFINITY : stretchAckSegments
   }
 
   get #stretchBytes(): number {
