@@ -226,9 +226,18 @@ describe('what dies while commands run', () => {
     const bench = b.ctl('bench', 'agent-a', '100000', '--timeout', '4s', '--json')
     const limit = ['--count', '1', '--timeout', '4s']
     const heard = b.ctl('subscribe', 'agent-a', 'topic', ...limit, '--json')
-    const streams = async (): Promise<number> =>
-      Number((await b.ctl('connections', '--json')).json.total)
-    for (let i = 0; i < 50 && (await streams()) < 2; i++);
+    // Both are under way: the echo of the bench, and the subscription.
+    const open = async (): Promise<unknown[]> => {
+      const { connections } = (await b.ctl('connections', '--json')).json
+      return (connections as { remote_port: number; state: string }[])
+        .filter(({ state }) => state === 'ESTABLISHED')
+        .map(({ remote_port }) => remote_port)
+    }
+    const isUnderWay = async (): Promise<boolean> => {
+      const ports = await open()
+      return ports.includes(7) && ports.includes(1002)
+    }
+    for (let i = 0; i < 50 && !(await isUnderWay()); i++);
     process.kill(pidOfA, 'SIGKILL')
     expect(await bench).toMatchObject({ code: 1, json: { code: 'timeout' } })
     expect(await heard).toMatchObject({ code: 0, json: { events: [], timeout: true } })

@@ -137,7 +137,8 @@ describe('daemons', () => {
       )
       expect(after.heap).toBeLessThan(memory[i]!.heap + 4)
       expect(after.buffers).toBeLessThan(memory[i]!.buffers + 4)
-      expect(after.rss).toBeLessThan(memory[i]!.rss + 60)
+      // The allocator gives back when it likes; a block of 16 KiB kept per connection would be 160 MB.
+      expect(after.rss).toBeLessThan(memory[i]!.rss + 100)
     }
     await listeners.close()
     await callers.close()
