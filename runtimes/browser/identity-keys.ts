@@ -5,6 +5,7 @@
  */
 import { concat, equals } from '../../core/bytes.ts'
 import { Identity, type LaterSigner, SecurityError, type Signer } from '../../core/index.ts'
+import { signed } from '../shared/signed.ts'
 import { browserCrypto } from './crypto.ts'
 
 /** What is stored: structured-cloneable, keys included. */
@@ -104,8 +105,7 @@ export async function signerOf(stored: StoredIdentity): Promise<Signer> {
   try {
     const signer = stored.kind === 'native' ? nativeSigner(stored) : await wrappedSigner(stored)
     if (signer !== undefined) {
-      const signature =
-        signer.sign === undefined ? await signer.signLater(PROBE) : signer.sign(PROBE)
+      const signature = await signed(signer, PROBE)
       if (browserCrypto.ed25519Verify(stored.publicKey, PROBE, signature)) return signer
     }
   } catch (cause) {
