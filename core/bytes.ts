@@ -1,6 +1,7 @@
 /** Byte-string helpers that exist in every runtime without its globals: UTF-8, hex, base64. */
 
-export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+/** In memory of its own. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0
   for (const part of parts) length += part.length
   const out = new Uint8Array(length)

@@ -1,4 +1,5 @@
 /** One connection of the node, as its user elsewhere sees it: read as far as the user has room, written in order. */
+import { concat } from '../../../core/bytes.ts'
 import type { PilotConnection } from '../api.ts'
 import type { Lane } from './lane.ts'
 import { packError } from './remote-error.ts'
@@ -131,14 +132,7 @@ export class HostStream {
       pieces.push(take)
       length += take.length
     }
-    if (length === 0) return undefined
-    const out = new Uint8Array(length)
-    let at = 0
-    for (const piece of pieces) {
-      out.set(piece, at)
-      at += piece.length
-    }
-    return out
+    return length === 0 ? undefined : concat(...pieces)
   }
 
   #tellState(): void {
