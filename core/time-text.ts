@@ -64,3 +64,14 @@ function civilFromDays(days: number): { year: number; month: number; day: number
     day: dayOfYear - Math.floor((153 * mp + 2) / 5) + 1,
   }
 }
+
+/** Milliseconds of the units in which Go writes durations. */
+export const GO_UNIT_MS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+}

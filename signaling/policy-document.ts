@@ -1,4 +1,5 @@
 /** Documents that the registry keeps for the daemons of a network, and what it checks of them (spec/05 §14). */
+import { GO_UNIT_MS } from '../core/time-text.ts'
 import { POLICY_BYTES_MAX, POLICY_RULES_MAX } from './limits.ts'
 import { cutBytes } from './request-fields.ts'
 
@@ -57,22 +58,12 @@ export function rulesProblem(rules: Document): string | undefined {
 }
 
 const PRUNE_BY: readonly unknown[] = ['score', 'age', 'activity']
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-}
-
 /** Milliseconds of a duration as Go writes it (`24h`, `1h30m`, `1.5s`); `undefined` for anything else. */
 export function parseGoDuration(text: string): number | undefined {
   if (!/^(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h)){1,16}$/.test(text)) return undefined
   let sum = 0
   for (const [, digits, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g))
-    sum += Number(digits) * UNIT_MS[unit!]!
+    sum += Number(digits) * GO_UNIT_MS[unit!]!
   return sum
 }
 

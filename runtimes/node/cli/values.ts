@@ -1,15 +1,6 @@
 /** Values of flags and arguments: durations, counts, ports, node ids, sizes (spec/08 §2). */
+import { GO_UNIT_MS } from '../../../core/time-text.ts'
 import { usageError } from './failure.ts'
-
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-}
 
 /** Go form (`1m30s`, `500ms`) or a plain number of seconds; in ms. @throws {CliError} `invalid_argument`. */
 export function parseDuration(text: string, flag: string): number {
@@ -19,7 +10,7 @@ export function parseDuration(text: string, flag: string): number {
   while (rest !== '') {
     const match = /^(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/.exec(rest)
     if (match === null) break
-    ms += Number(match[1]) * UNIT_MS[match[2]!]!
+    ms += Number(match[1]) * GO_UNIT_MS[match[2]!]!
     rest = rest.slice(match[0].length)
   }
   if (text === '' || rest !== '')
