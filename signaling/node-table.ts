@@ -6,7 +6,7 @@ import { fromBase64 } from '../core/bytes.ts'
 import type { Instant } from '../core/machine.ts'
 import { BROADCAST_NODE } from '../core/wire/address.ts'
 import type { RegistryNow } from './registry-desk.ts'
-import type { RegistryStore, StoredNode } from './registry-store.ts'
+import { NEW_NODE, type RegistryStore, type StoredNode } from './registry-store.ts'
 import type { PublicKey } from './request-fields.ts'
 
 export interface NodeRecord extends StoredNode {
@@ -134,20 +134,8 @@ export class NodeTable {
       endpoint,
       sourceIp: hostOf(endpoint),
       isLive: true,
-      isPublic: false,
-      hostname: '',
-      tags: [],
-      poloScore: 0,
-      taskExec: false,
-      signsRegistration: false,
-      relayOnly: false,
+      ...NEW_NODE,
       keyCreatedAt: now.unixSeconds,
-      keyRotatedAt: 0,
-      keyExpiresAt: 0,
-      keyRotations: 0,
-      version: '',
-      lanAddrs: [],
-      endpoints: [],
       lastSeenAt: now.at,
       authenticatedAt: undefined,
     }

@@ -33,6 +33,26 @@ export interface StoredNode {
   readonly endpoints: readonly ExtraEndpoint[]
 }
 
+/** What a node begins with, beside who and where it is. */
+export const NEW_NODE: Omit<
+  StoredNode,
+  'id' | 'publicKey' | 'owner' | 'endpoint' | 'isLive' | 'keyCreatedAt'
+> = {
+  isPublic: false,
+  hostname: '',
+  tags: [],
+  poloScore: 0,
+  taskExec: false,
+  signsRegistration: false,
+  relayOnly: false,
+  keyRotatedAt: 0,
+  keyExpiresAt: 0,
+  keyRotations: 0,
+  version: '',
+  lanAddrs: [],
+  endpoints: [],
+}
+
 /** Another way to reach a node, as it named it (spec/05 §5.1). */
 export interface ExtraEndpoint {
   readonly network: string // `tcp` or `turn`

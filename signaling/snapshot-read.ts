@@ -7,15 +7,16 @@ import { BROADCAST_NODE } from '../core/wire/address.ts'
 import { JUSTIFICATION_BYTES_MAX, OWNER_BYTES_MAX, POLO_SCORE_MAX } from './limits.ts'
 import { parseDocument } from './policy-document.ts'
 import { parseExtraEndpoints, parseLanAddrs } from './registration-extras.ts'
-import type {
-  MemberRole,
-  StoredInvite,
-  StoredMember,
-  StoredNetwork,
-  StoredNode,
-  StoredRequest,
-  StoredResponse,
-  StoredState,
+import {
+  type MemberRole,
+  NEW_NODE,
+  type StoredInvite,
+  type StoredMember,
+  type StoredNetwork,
+  type StoredNode,
+  type StoredRequest,
+  type StoredResponse,
+  type StoredState,
 } from './registry-store.ts'
 import { cutBytes, parseEndpoint, parsePublicKey } from './request-fields.ts'
 import type { Members } from './snapshot-fields.ts'
@@ -278,20 +279,8 @@ function identityOf(id: number, publicKey: string): StoredNode {
     owner: '',
     endpoint: '',
     isLive: false,
-    isPublic: false,
-    hostname: '',
-    tags: [],
-    poloScore: 0,
-    taskExec: false,
-    signsRegistration: false,
-    relayOnly: false,
+    ...NEW_NODE,
     keyCreatedAt: 0,
-    keyRotatedAt: 0,
-    keyExpiresAt: 0,
-    keyRotations: 0,
-    version: '',
-    lanAddrs: [],
-    endpoints: [],
   }
 }
 
