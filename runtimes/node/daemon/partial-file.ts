@@ -11,6 +11,7 @@ import type { DataFrame } from '../../../core/service/data-exchange.ts'
 import { FileReceiver, type FileReceiverEvent } from '../../../core/service/file-receiver.ts'
 import type { Address } from '../../../core/wire/address.ts'
 import type { FileIntake } from '../../shared/services/data-exchange.ts'
+import { drainReceiver } from '../../shared/services/receiver-drain.ts'
 import { makeDirectory } from '../file-storage.ts'
 import type { Log } from './log.ts'
 import type { MailboxStore } from './mailbox-store.ts'
@@ -58,25 +59,19 @@ export class PartialFile implements FileIntake {
     await this.#release()
   }
 
-  async #drain(): Promise<void> {
-    for (;;) {
-      const frame = this.#machine.pollTransmit()
-      const event = frame === undefined ? this.#machine.pollEvent() : undefined
-      if (frame === undefined && event === undefined) return
-      try {
-        if (frame !== undefined) await this.#options.write(frame)
-        if (event !== undefined) await this.#handle(event)
-      } catch (error) {
-        // Frames to a sender that is gone are lost with it; anything else it hears of.
-        if (frame !== undefined) continue
-        this.#options.log.error('file not stored', { reason: messageOf(error) })
-        this.#machine.abort(
-          error instanceof PilotError && error.code === 'ERR_LIMIT'
-            ? error.message
-            : 'the receiver cannot store it',
-        )
-      }
-    }
+  #drain(): Promise<void> {
+    return drainReceiver(this.#machine, {
+      write: this.#options.write,
+      handle: (event) => this.#handle(event),
+      reasonOf: (error) => this.#reasonOf(error),
+    })
+  }
+
+  #reasonOf(error: unknown): string {
+    this.#options.log.error('file not stored', { reason: messageOf(error) })
+    return error instanceof PilotError && error.code === 'ERR_LIMIT'
+      ? error.message
+      : 'the receiver cannot store it'
   }
 
   async #handle(event: FileReceiverEvent): Promise<void> {

@@ -5,7 +5,6 @@ import {
   ackText,
   DATA_FRAME,
   type DataFrame,
-  DataFrameDecoder,
   dataTypeName,
   decodeFilePayload,
   decodeTrace,
@@ -18,6 +17,7 @@ import type { Address } from '../../../core/wire/address.ts'
 import type { PilotConnection } from '../api.ts'
 import { AsyncStream } from './async-stream.ts'
 import { ConnectionGate } from './connection-gate.ts'
+import { dataFrames } from './data-frames.ts'
 
 /** One file coming in by FILESTREAM (spec/07 §6.5). Its methods never reject. */
 export interface FileIntake {
@@ -65,23 +65,15 @@ export class DataExchangeService {
 
   async #run(connection: PilotConnection): Promise<void> {
     const stream = new AsyncStream(connection)
-    const decoder = new DataFrameDecoder()
-    const arm = (): (() => void) => this.#options.setTimer(() => connection.reset(), FRAME_MS)
-    let stopTimer = arm()
+    const { store, setTimer } = this.#options
     let intake: FileIntake | undefined
     try {
-      for (let chunk = await stream.read(); chunk !== undefined; chunk = await stream.read()) {
-        decoder.push(chunk)
-        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
-          stopTimer()
-          const { store } = this.#options
-          if (frame.type === DATA_FRAME.fileStream && store.openIntake !== undefined) {
-            if (intake === undefined || intake.isOver)
-              intake = store.openIntake(connection.remote.address, (bytes) => stream.write(bytes))
-            await intake.handleFrame(frame)
-          } else await stream.write(await this.#answer(frame, connection.remote.address))
-          stopTimer = arm()
-        }
+      for await (const frame of dataFrames({ connection, stream, setTimer, frameMs: FRAME_MS })) {
+        if (frame.type === DATA_FRAME.fileStream && store.openIntake !== undefined) {
+          if (intake === undefined || intake.isOver)
+            intake = store.openIntake(connection.remote.address, (bytes) => stream.write(bytes))
+          await intake.handleFrame(frame)
+        } else await stream.write(await this.#answer(frame, connection.remote.address))
       }
       connection.close()
     } catch (error) {
@@ -89,7 +81,6 @@ export class DataExchangeService {
       if (error instanceof WireError) connection.reset()
       else connection.close()
     } finally {
-      stopTimer()
       await intake?.end()
     }
   }

@@ -3,7 +3,7 @@
  * second frame of a connection, which the reference never reads, counts.
  */
 import { PilotError, WireError } from '../../../core/errors.ts'
-import { type DataFrame, DataFrameDecoder } from '../../../core/service/data-exchange.ts'
+import type { DataFrame } from '../../../core/service/data-exchange.ts'
 import { isTaskId } from '../../../core/service/task.ts'
 import {
   decodeTaskRequest,
@@ -19,6 +19,7 @@ import type { Address } from '../../../core/wire/address.ts'
 import type { PilotConnection } from '../api.ts'
 import { AsyncStream } from './async-stream.ts'
 import { ConnectionGate } from './connection-gate.ts'
+import { dataFrames } from './data-frames.ts'
 
 /** What happens with messages; `from` is the stream's remote address, whatever the message claims. */
 export interface TaskDesk {
@@ -58,20 +59,13 @@ export class TaskSubmitService {
 
   async #run(connection: PilotConnection): Promise<void> {
     const stream = new AsyncStream(connection)
-    const decoder = new DataFrameDecoder()
-    const arm = (): (() => void) => this.#options.setTimer(() => connection.reset(), FRAME_MS)
-    let stopTimer = arm()
+    const { setTimer } = this.#options
     let frames = 0
     try {
-      for (let chunk = await stream.read(); chunk !== undefined; chunk = await stream.read()) {
-        decoder.push(chunk)
-        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
-          stopTimer()
-          if (++frames > FRAMES_MAX) throw new WireError('ERR_WIRE_VALUE', 'too many frames')
-          const answer = await this.#handle(frame, connection.remote.address)
-          if (answer !== undefined) await stream.write(answer)
-          stopTimer = arm()
-        }
+      for await (const frame of dataFrames({ connection, stream, setTimer, frameMs: FRAME_MS })) {
+        if (++frames > FRAMES_MAX) throw new WireError('ERR_WIRE_VALUE', 'too many frames')
+        const answer = await this.#handle(frame, connection.remote.address)
+        if (answer !== undefined) await stream.write(answer)
       }
     } catch (error) {
       // What is no message ends the stream without an answer, as in the reference; so does a store that fails.
@@ -79,8 +73,6 @@ export class TaskSubmitService {
         connection.reset()
         throw error
       }
-    } finally {
-      stopTimer()
     }
     connection.close()
   }

@@ -4,6 +4,7 @@ import { toHex } from '../../../core/bytes.ts'
 import type { DataFrame } from '../../../core/service/data-exchange.ts'
 import { FileReceiver, type FileReceiverEvent } from '../../../core/service/file-receiver.ts'
 import type { FileIntake } from '../../../runtimes/shared/services/data-exchange.ts'
+import { drainReceiver } from '../../../runtimes/shared/services/receiver-drain.ts'
 import { displayLine } from './format.ts'
 import { LimitError } from './limit-error.ts'
 import type { ReceivedFiles } from './received-files.ts'
@@ -51,21 +52,13 @@ export class IncomingFile implements FileIntake {
     this.#free()
   }
 
-  async #drain(): Promise<void> {
-    for (;;) {
-      const frame = this.#machine.pollTransmit()
-      const event = frame === undefined ? this.#machine.pollEvent() : undefined
-      if (frame === undefined && event === undefined) return
-      try {
-        if (frame !== undefined) await this.#options.write(frame)
-        if (event !== undefined) await this.#handle(event)
-      } catch (error) {
-        if (frame !== undefined) continue // a sender that is gone; `end` follows
-        this.#machine.abort(
-          error instanceof LimitError ? error.message : 'the receiver cannot store it',
-        )
-      }
-    }
+  #drain(): Promise<void> {
+    return drainReceiver(this.#machine, {
+      write: this.#options.write,
+      handle: (event) => this.#handle(event),
+      reasonOf: (error) =>
+        error instanceof LimitError ? error.message : 'the receiver cannot store it',
+    })
   }
 
   async #handle(event: FileReceiverEvent): Promise<void> {
