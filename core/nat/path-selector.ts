@@ -47,6 +47,7 @@ export const NETWORK_RANK = 3
 
 interface Made extends MadePath {
   readonly endpoint: Endpoint
+  readonly rank: number
 }
 
 export class PathSelector {
@@ -106,8 +107,8 @@ export class PathSelector {
 
   /** True when packets left `before`, which may still work, for something better: what is under way there arrives. */
   isBetterThan(before: Way): boolean {
-    const was = this.#rankOfWay(before)
-    return was !== undefined && was < (this.#rankOfWay(this.way) ?? 0)
+    const [was, is] = [this.#rankOfWay(before), this.#rankOfWay(this.way)]
+    return was !== undefined && is !== undefined && was < is
   }
 
   /** Largest tunnel frame that the present way takes, when it is known to take more than every path does. */
@@ -135,7 +136,7 @@ export class PathSelector {
 
   /** A path made for this peer, e.g. a data channel: used as soon as it has answered, unless a better one does. */
   handleOffered(endpoint: Endpoint, now: Instant, path: MadePath = {}): void {
-    if (this.#madeAt(endpoint) === undefined) this.#made.push({ ...path, endpoint })
+    if (this.#madeAt(endpoint) === undefined) this.#made.push({ rank: 0, ...path, endpoint })
     this.#addCandidate(endpoint)
     this.#betterProbes = 0
     if (this.#isProven && this.#rank(endpoint) <= this.#rank(this.#endpoint)) return
@@ -218,12 +219,12 @@ export class PathSelector {
 
   /** A probe sent on `sentOn` was answered, on whatever path the answer came. */
   handleProbeAnswer(sentOn: ArrivalPath, now: Instant): void {
-    if (sentOn === 'relay') this.#relayHeardAt = now
-    else {
-      if (sameEndpoint(sentOn, this.#muted?.endpoint)) this.#muted = undefined
-      if (sameEndpoint(sentOn, this.#endpoint)) this.#suspectedSince = undefined
+    if (sentOn === 'relay') {
+      this.#relayHeardAt = now
+      return
     }
-    if (sentOn === 'relay') return
+    if (sameEndpoint(sentOn, this.#muted?.endpoint)) this.#muted = undefined
+    if (sameEndpoint(sentOn, this.#endpoint)) this.#suspectedSince = undefined
     if (this.#counts(sentOn) && !this.#hasBetterThan(sentOn, now)) this.#prove(sentOn, now)
   }
 
@@ -370,8 +371,7 @@ export class PathSelector {
   }
 
   #rank(endpoint: Endpoint | undefined): number {
-    const made = this.#madeAt(endpoint)
-    return made === undefined ? NETWORK_RANK : (made.rank ?? 0)
+    return this.#madeAt(endpoint)?.rank ?? NETWORK_RANK
   }
 
   /** `undefined` for none, and for a path that is gone. */
@@ -379,7 +379,7 @@ export class PathSelector {
     if (way === 'none') return undefined
     if (way === 'relay') return -1
     if (way === 'direct') return NETWORK_RANK
-    return this.#madeAt(way)?.rank ?? undefined
+    return this.#madeAt(way)?.rank
   }
 
   /** The path in use is well, and preferred to this one. */
