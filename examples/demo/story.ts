@@ -220,5 +220,8 @@ if (isStaying) {
   hosts = new Hosts(stage.agents)
   setInterval(() => {}, 1 << 30)
 } else {
+  console.log('\nAll of it is stopped now. To go on:')
+  console.log('  npm run demo -- --stay    leaves it running, for your browser and your shell')
+  console.log('  examples/hello.ts         two nodes in one short program; more in README.md')
   await close(0)
 }
