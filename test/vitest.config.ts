@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
+    reporters: ['default', new URL('failure-reporter.mjs', import.meta.url).pathname],
     projects: [
       {
         root: new URL('..', import.meta.url).pathname,
@@ -17,6 +18,8 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
+          // Real processes on real clocks: a test that passes at its second trial is named by `npm test`.
+          retry: 1,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           fileParallelism: false,
@@ -27,6 +30,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          retry: 1,
           globalSetup: ['test/e2e/build.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
