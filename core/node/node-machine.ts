@@ -260,6 +260,24 @@ export class NodeMachine {
     }
   }
 
+  /**
+   * Looks for a direct path to a node at once: asks where it is, has it punch, probes what is known, and offers it keys
+   * where there is no tunnel. A path that works is left alone.
+   *
+   * @throws {UsageError} `ERR_DIAL_SELF`; {@link NetworkError} `ERR_REGISTRY_UNAVAILABLE`.
+   */
+  seekDirect(nodeId: number, now: Instant): void {
+    this.#requireOther(nodeId, 'a direct path')
+    const peer = this.#peers.require(nodeId, now)
+    if (peer.paths.isProven && peer.tunnel.isKeyed) return
+    this.#finder.seek(peer, now)
+    peer.paths.handleSent(now)
+    peer.paths.doubt(now)
+    this.#prober.probePath(peer, peer.paths.endpoint ?? 'relay', now)
+    this.#scheduler.touchPeer(peer, now)
+    this.#settle(now)
+  }
+
   /** A path to a peer has been made, e.g. a data channel whose datagrams come from `endpoint`, and what it carries. */
   offerPath(nodeId: number, endpoint: Endpoint, now: Instant, path?: MadePath): void {
     const peer = this.#peers.get(nodeId)

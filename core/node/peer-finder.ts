@@ -48,6 +48,11 @@ export class PeerFinder {
     if (isOld || (name === 'failed' && !this.#isReachable(peer))) this.#resolve(peer, now)
   }
 
+  /** The peer is to be found anew, whatever is known of it. */
+  seek(peer: Peer, now: Instant): void {
+    this.#resolve(peer, now)
+  }
+
   /** A dial to the peer begins: it is pushed while no answer comes. */
   watch(peer: Peer, now: Instant): void {
     if (peer.nudgeAt !== undefined) return

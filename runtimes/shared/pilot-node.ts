@@ -180,6 +180,10 @@ export class SharedPilotNode implements PilotNode {
   get isPublic(): boolean {
     return this.#machine.isPublic
   }
+  /** It is reached through the relay alone: there is no UDP, or it is not used. */
+  get isRelayOnly(): boolean {
+    return this.#options.machine.relayOnly === true
+  }
   /** Where trusted peers may open WebSockets to this node; none unless it listens. */
   get webSocketUrls(): readonly string[] {
     return this.#options.door?.urls ?? []
@@ -302,6 +306,23 @@ export class SharedPilotNode implements PilotNode {
     this.#machine.handleNetworkChange(this.#clock.now())
     this.#directPaths?.retrySoon()
     this.#driver.schedule()
+  }
+
+  /**
+   * Looks for a direct path to a peer at once, instead of when it is next due.
+   *
+   * @throws {PilotError} `ERR_REGISTRY` when the registry does not say where it is, and those of `dial`.
+   */
+  async seekDirect(nodeId: number): Promise<void> {
+    this.#requireOpen()
+    this.#machine.seekDirect(nodeId, this.#clock.now())
+    this.#driver.schedule()
+    await this.registry.ask(this.#machine.requests.resolve(nodeId))
+  }
+
+  /** Ed25519 with this node's key. */
+  sign(message: Uint8Array): Promise<Uint8Array> {
+    return signed(this.#options.machine.identity, message)
   }
 
   closeConnection(id: number): boolean {

@@ -147,6 +147,10 @@ async function runNode(
         owner: config.owner,
         hasIdentity: config.identity !== undefined,
         beacon,
+        transport: node.isRelayOnly ? 'compat' : 'udp',
+        get webhookDrops() {
+          return webhook.dropped
+        },
         get hostnameError() {
           return watch.hostnameError
         },
@@ -157,6 +161,8 @@ async function runNode(
       lentPorts: services.lentPorts,
       adminToken,
       refreshNetworks: () => memberships.refresh(),
+      sign: (message) => node.sign(message),
+      seekDirect: (nodeId) => node.seekDirect(nodeId),
       setWebhook: async (url) => webhook.setTarget(url),
       rotateKey: async () => {
         const reply = await rotateKey({

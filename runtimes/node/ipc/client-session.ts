@@ -10,6 +10,7 @@ import {
   encodeBindOk,
   encodeCloseOk,
   encodeDialOk,
+  encodeEmptyReply,
   encodeError,
   encodeRecvFrom,
   encodeUnbindOk,
@@ -17,11 +18,20 @@ import {
 import { type DriverMessage, decodeDriverMessage } from './driver-message.ts'
 import { dialErrorText, messageOf } from './error-text.ts'
 import { FrameDecoder } from './frame.ts'
+import {
+  encodeNotify,
+  encodeSendResult,
+  encodeSubscribed,
+  encodeTrackedResult,
+  SEND_RESULT,
+  type SendResultCode,
+} from './later-reply.ts'
 import { OP, SEND_BYTES_MAX } from './opcode.ts'
 import { Outbox } from './outbox.ts'
 import { PortClaim } from './port-claim.ts'
 import { ReplyQueue } from './reply-queue.ts'
 import { answer, type RequestContext } from './requests.ts'
+import { TOPICS_MAX, type Topics } from './topics.ts'
 
 /** What a session needs of the server. */
 export interface SessionHost extends RequestContext {
@@ -36,6 +46,7 @@ export interface SessionHost extends RequestContext {
   forgetStream(stream: ClientStream): void
   countAcceptDrop(): void
   sessionClosed(session: ClientSession): void
+  readonly topics: Topics
   readonly stallMs?: number
 }
 
@@ -69,6 +80,13 @@ export class ClientSession implements ClientStreamOwner {
   readonly #readable = new Set<ClientStream>()
   readonly #blockedSends = new Set<ClientStream>()
   readonly #dials = new Set<AbortController>()
+  readonly #topics = new Set<string>()
+  /** Topics that changed while the client read nothing. */
+  readonly #missed = new Set<string>()
+  /** It used a request that only v1.9 has, so it knows what SendResult is (spec/06 §11.4). */
+  #isV19 = false
+  /** Part of the Send that is arriving found no stream to go into. */
+  #isSendLost = false
   #drawScheduled = false
   #trickle: NodeJS.Timeout | undefined
   #isClosed = false
@@ -87,6 +105,7 @@ export class ClientSession implements ClientStreamOwner {
       sink: {
         frame: (body) => this.#onFrame(body),
         stream: (id, piece) => this.#onSend(id, piece),
+        streamEnd: (id) => this.#onSendEnd(id),
       },
       streamOpcode: OP.send,
       streamBytesMax: SEND_BYTES_MAX,
@@ -126,6 +145,14 @@ export class ClientSession implements ClientStreamOwner {
   pushDatagram({ source, destinationPort, data }: PilotDatagram): void {
     if (this.#outbox.hasDatagramRoom)
       this.#outbox.push(encodeRecvFrom(source, destinationPort, data))
+  }
+
+  /** A topic has changed: who subscribed hears what is so now, later and once if it does not read. */
+  notify(topic: string): void {
+    if (!this.#topics.has(topic)) return
+    if (this.#outbox.hasDatagramRoom)
+      this.#outbox.push(encodeNotify(topic, this.#host.topics.snapshot(topic)))
+    else this.#missed.add(topic)
   }
 
   onReadable(stream: ClientStream): void {
@@ -171,9 +198,22 @@ export class ClientSession implements ClientStreamOwner {
         this.#replies.reserve()(encodeError(messageOf(error)))
       return
     }
+    if (V19_REQUESTS.has(message.type)) this.#isV19 = true
     switch (message.type) {
       case 'send':
         this.#onSend(message.id, message.data)
+        this.#onSendEnd(message.id)
+        break
+      case 'send-tracked':
+        this.#onSendTracked(message)
+        break
+      case 'subscribe':
+        this.#onSubscribe(message.topic)
+        break
+      case 'unsubscribe':
+        this.#topics.delete(message.topic)
+        this.#missed.delete(message.topic)
+        this.#replies.reserve()(encodeEmptyReply(OP.unsubscribeOk))
         break
       case 'send-to':
         this.#onSendTo(message)
@@ -188,6 +228,7 @@ export class ClientSession implements ClientStreamOwner {
         this.#onBind(message.port)
         break
       case 'unbind':
+        if (message.dialect === 'v1.9') this.#isV19 = true
         this.#onUnbind(message)
         break
       case 'dial':
@@ -198,10 +239,21 @@ export class ClientSession implements ClientStreamOwner {
         const kept = 'data' in message ? { ...message, data: message.data.slice() } : message
         void answer(kept, this.#host).then((frame) => {
           reply(frame)
+          if (message.type.startsWith('trust-')) this.#host.topics.check()
           this.#updatePause()
         })
       }
     }
+  }
+
+  #onSubscribe(topic: string): void {
+    const reply = this.#replies.reserve()
+    if (this.#topics.size >= TOPICS_MAX && !this.#topics.has(topic)) {
+      reply(encodeError(`subscribe: more than ${TOPICS_MAX} topics`))
+      return
+    }
+    this.#topics.add(topic)
+    reply(encodeSubscribed(topic, this.#host.topics.snapshot(topic)))
   }
 
   #onBind(port: number): void {
@@ -296,12 +348,42 @@ export class ClientSession implements ClientStreamOwner {
 
   #onSend(id: number, piece: Uint8Array): void {
     if (this.#isClosed) return
+    if (this.#streams.get(id)?.stream.send(piece) !== true) this.#isSendLost = true
+  }
+
+  #onSendEnd(id: number): void {
     const entry = this.#streams.get(id)
-    if (entry?.stream.send(piece)) return
+    const isLost = this.#isSendLost || entry === undefined
+    this.#isSendLost = false
+    if (this.#isClosed) return
+    if (this.#isV19) {
+      const [code, text] = sendOutcome(id, isLost, entry !== undefined)
+      this.#outbox.push(encodeSendResult(id, code, text))
+    }
     // A dead or unknown id: CloseOK is safe for every driver (spec/06 §13). Another client's stream:
     // nothing, or our client could fake an end to itself and hide the refusal.
-    if (this.#host.findStream(id) === undefined || entry !== undefined)
+    if (isLost && (entry !== undefined || this.#host.findStream(id) === undefined))
       this.#outbox.push(encodeCloseOk(id))
+  }
+
+  /** Answered when the bytes are in the stream's send buffer; the peer has not acknowledged them then. */
+  #onSendTracked({
+    id,
+    sendId,
+    data,
+  }: Extract<DriverMessage, { readonly type: 'send-tracked' }>): void {
+    const tell = (code: SendResultCode, text: string): void =>
+      this.#outbox.push(encodeTrackedResult(id, sendId, code, text))
+    const stream = this.#streams.get(id)?.stream
+    if (stream?.canTrack === false)
+      tell(SEND_RESULT.failed, 'too many sends wait; nothing was sent')
+    else if (stream?.send(data.slice()) !== true)
+      tell(...sendOutcome(id, true, stream !== undefined))
+    else
+      stream.track((isTaken) => {
+        if (isTaken) tell(SEND_RESULT.ok, '')
+        else tell(SEND_RESULT.failed, 'connection closed')
+      })
   }
 
   #onSendTo({ to, data }: Extract<DriverMessage, { readonly type: 'send-to' }>): void {
@@ -379,6 +461,10 @@ export class ClientSession implements ClientStreamOwner {
 
   #onRoom(): void {
     for (const claim of this.#ports.values()) claim.flush()
+    for (const topic of [...this.#missed]) {
+      this.#missed.delete(topic)
+      this.notify(topic)
+    }
     this.#draw()
     this.#updatePause()
   }
@@ -401,3 +487,25 @@ export class ClientSession implements ClientStreamOwner {
     if (!isOver && !this.#replies.isFull && !this.#outbox.isFull) this.#socket.resume()
   }
 }
+
+/** As v1.9 puts it. */
+function sendOutcome(
+  id: number,
+  isLost: boolean,
+  isOwn: boolean,
+): readonly [SendResultCode, string] {
+  if (!isLost) return [SEND_RESULT.ok, '']
+  return isOwn
+    ? [SEND_RESULT.notEstablished, 'connection not established']
+    : [SEND_RESULT.notFound, `connection ${id} not found`]
+}
+
+/** Unbind is known by its number. */
+const V19_REQUESTS: ReadonlySet<DriverMessage['type']> = new Set([
+  'lookup-node',
+  'set-peer-endpoints',
+  'subscribe',
+  'unsubscribe',
+  'send-tracked',
+  'sign-challenge',
+])

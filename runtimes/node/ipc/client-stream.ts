@@ -13,6 +13,9 @@ const ORPHAN_STALL_MS = 60_000
 /** After the peer's end of stream the owner may go on sending; without that our side ends too. */
 const HALF_CLOSED_MS = 30_000
 
+/** Sends of one stream whose result is still owed to the client. */
+const TRACKED_MAX = 1024
+
 export interface ClientStreamOwner {
   /** Bytes, or the end, are there to be drawn with `nextFrame`. */
   onReadable(stream: ClientStream): void
@@ -29,6 +32,10 @@ export class ClientStream {
   #owner: ClientStreamOwner | undefined
   #queue: Uint8Array[] = []
   #queuedBytes = 0
+  /** Of all that was handed over, since the beginning. */
+  #givenBytes = 0
+  /** Whom to tell when so many bytes are in the connection's send buffer. */
+  #tracked: { readonly upTo: number; readonly done: (isTaken: boolean) => void }[] = []
   /** Read, but not drawn: the part of a long chunk that did not fit the last frame. */
   #leftover: Uint8Array | undefined
   #timer: NodeJS.Timeout | undefined
@@ -43,6 +50,7 @@ export class ClientStream {
       this.#gone = true
       this.#queue = []
       this.#queuedBytes = 0
+      for (const { done } of this.#tracked.splice(0)) done(false)
       clearTimeout(this.#timer)
       this.#owner?.onSendQueue(this)
       if (this.#owner === undefined || this.#closing) this.#onGone(this)
@@ -85,6 +93,7 @@ export class ClientStream {
   send(piece: Uint8Array): boolean {
     if (this.#gone || this.#closing) return false
     if (this.#inputEnded) this.#armHalfClosed()
+    this.#givenBytes += piece.length
     const taken = this.#queue.length === 0 ? this.connection.write(piece) : 0
     if (taken < piece.length) {
       this.#queue.push(piece.subarray(taken))
@@ -92,6 +101,16 @@ export class ClientStream {
       if (this.isSendQueueFull) this.#owner?.onSendQueue(this)
     }
     return true
+  }
+
+  get canTrack(): boolean {
+    return this.#tracked.length < TRACKED_MAX
+  }
+
+  /** Tells once when everything handed over so far is in the connection's send buffer (true), or never will be. */
+  track(done: (isTaken: boolean) => void): void {
+    if (this.#queue.length === 0) done(!this.#gone)
+    else this.#tracked.push({ upTo: this.#givenBytes, done })
   }
 
   /** FIN after everything handed over; input from now on is discarded. */
@@ -154,6 +173,9 @@ export class ClientStream {
       sent++
     }
     this.#queue.splice(0, sent)
+    const takenBytes = this.#givenBytes - this.#queuedBytes
+    while ((this.#tracked[0]?.upTo ?? Number.POSITIVE_INFINITY) <= takenBytes)
+      this.#tracked.shift()!.done(true)
     if (this.#closing) {
       if (this.#queue.length > 0) this.#armOrphan()
       else {

@@ -309,6 +309,10 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
           listener({ ...message, data: message.data.slice() })
         break
       case 'unknown':
+      // Pushed by v1.9 without being asked.
+      case 'send-result':
+      case 'tracked-result':
+      case 'notify':
         break
       case 'error':
         if (STRAY_ERROR.test(message.text)) break

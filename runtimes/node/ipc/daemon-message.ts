@@ -9,6 +9,7 @@ import {
 } from '../../../core/wire/address.ts'
 import { encodeFrame } from './frame.ts'
 import { encodeJson } from './json.ts'
+import { decodeLaterReply, type LaterReply } from './later-reply.ts'
 import { OP } from './opcode.ts'
 
 /** `data` is a view into the decoded body. */
@@ -35,6 +36,7 @@ export type DaemonMessage =
   | { readonly type: 'json'; readonly opcode: number; readonly text: string }
   /** Reply without content (Broadcast, SendToConfirm). */
   | { readonly type: 'empty'; readonly opcode: number }
+  | LaterReply
   /** Something of a later version; to be ignored. */
   | { readonly type: 'unknown'; readonly opcode: number }
 
@@ -88,11 +90,13 @@ export function decodeDaemonMessage(body: Uint8Array): DaemonMessage {
     case OP.broadcastOk:
     case OP.sendToOk:
       return { type: 'empty', opcode }
-    default:
-      return JSON_REPLIES.has(opcode)
-        ? { type: 'json', opcode, text: decoder.decode(payload) }
-        : { type: 'unknown', opcode }
   }
+  const later = decodeLaterReply(opcode, payload)
+  if (later !== undefined) return later
+  if (opcode === OP.unsubscribeOk && payload.length === 0) return { type: 'empty', opcode }
+  return JSON_REPLIES.has(opcode)
+    ? { type: 'json', opcode, text: decoder.decode(payload) }
+    : { type: 'unknown', opcode }
 }
 
 export function encodeBindOk(port: number): Uint8Array {
@@ -184,6 +188,12 @@ const JSON_REPLIES: ReadonlySet<number> = new Set([
   OP.managedOk,
   OP.rotateKeyOk,
   OP.lookupNodeOk,
+  OP.signChallengeOk,
+  OP.preferDirectOk,
+  OP.submitBadgeOk,
+  OP.enrollRecoveryOk,
+  OP.signEnvelopeOk,
+  OP.verifyEnvelopeOk,
 ])
 
 function id32(id: number): Uint8Array {

@@ -13,6 +13,7 @@ import {
 } from '../../../core/wire/address.ts'
 import { encodeFrame, FRAME_HEADER_BYTES } from './frame.ts'
 import { encodeJson } from './json.ts'
+import { decodeLaterMessage, encodeLaterMessage, type LaterMessage } from './later-message.ts'
 import { HANDSHAKE, NETWORK, OP } from './opcode.ts'
 
 /** `data` of a decoded message is a view into the body. */
@@ -27,7 +28,7 @@ export type DriverMessage =
   | { readonly type: 'health' }
   | { readonly type: 'deregister' }
   | { readonly type: 'rotate-key' }
-  | { readonly type: 'lookup-node'; readonly nodeId: number }
+  | LaterMessage
   | { readonly type: 'cancel' }
   | { readonly type: 'trust-request'; readonly nodeId: number; readonly justification: string }
   | { readonly type: 'trust-approve'; readonly nodeId: number }
@@ -93,14 +94,9 @@ export function decodeDriverMessage(body: Uint8Array): DriverMessage {
       return { type: 'deregister' }
     case OP.cancel:
       return { type: 'cancel' }
-    case OP.lookupNode: {
-      const nodeId = u32(payload, 'lookup_node: missing node_id')
-      if (nodeId === 0) throw new WireError('ERR_WIRE_VALUE', 'lookup_node: node_id is required')
-      return { type: 'lookup-node', nodeId }
-    }
     case OP.rotateKey:
-      if (payload.length > 0) throw unknown(opcode)
-      return { type: 'rotate-key' }
+      if (payload.length === 0) return { type: 'rotate-key' }
+      break
     case OP.handshake:
       return decodeHandshake(payload)
     case OP.resolveHostname:
@@ -128,9 +124,10 @@ export function decodeDriverMessage(body: Uint8Array): DriverMessage {
       return { type: 'unbind', port: viewOf(payload).getUint16(0), dialect: 'h2' }
     case OP.broadcast:
       return decodeBroadcast(payload)
-    default:
-      throw unknown(opcode)
   }
+  const later = decodeLaterMessage(opcode, payload)
+  if (later === undefined) throw unknown(opcode)
+  return later
 }
 
 /** A whole frame, length included. */
@@ -158,8 +155,6 @@ export function encodeDriverMessage(message: DriverMessage): Uint8Array {
       return encodeFrame(OP.cancel)
     case 'rotate-key':
       return encodeFrame(OP.rotateKey)
-    case 'lookup-node':
-      return encodeFrame(OP.lookupNode, bytes32(message.nodeId))
     case 'trust-request':
       return handshake(HANDSHAKE.request, bytes32(message.nodeId), utf8(message.justification))
     case 'trust-approve':
@@ -221,6 +216,8 @@ export function encodeDriverMessage(message: DriverMessage): Uint8Array {
         ),
       )
     }
+    default:
+      return encodeLaterMessage(message)
   }
 }
 

@@ -11,6 +11,8 @@ export interface FrameSink {
   frame(body: Uint8Array): void
   /** Part of the data of a stream frame: a view into the chunk given to `push`, 1 byte or more. */
   stream(id: number, piece: Uint8Array): void
+  /** All data of that frame was given, which may have been none. */
+  streamEnd?(id: number): void
 }
 
 export interface FrameDecoderOptions {
@@ -70,6 +72,7 @@ export class FrameDecoder {
           const piece = chunk.subarray(at, end)
           at = end
           this.#sink.stream(this.#id, piece)
+          if (this.#left === 0) this.#sink.streamEnd?.(this.#id)
           break
         }
         case 'body':
@@ -94,6 +97,7 @@ export class FrameDecoder {
       this.#id = value
       this.#left -= 4
       this.#state = this.#left > 0 ? 'stream' : 'length'
+      if (this.#left === 0) this.#sink.streamEnd?.(value)
     } else if (value > Math.max(FRAME_BYTES_MAX, this.#streamBytesMax)) this.#tooLong(value)
     else if (value > 0) {
       this.#length = value

@@ -13,6 +13,10 @@ export interface DaemonFacts {
   readonly hasIdentity: boolean
   /** `host:port`, or `''`. */
   readonly beacon: string
+  /** `compat`: everything goes through the WebSocket of a rendezvous (spec/09). */
+  readonly transport: 'udp' | 'compat'
+  /** Events that no webhook heard of because too many waited. */
+  readonly webhookDrops?: number
   /** Why the registry does not know this node by the name it was given; `''` or absent when it does. */
   readonly hostnameError?: string
   /** Addresses in networks beside the backbone. */
@@ -80,15 +84,29 @@ export function infoReply(
       beacon_reachable: info.beacon === 'answering',
       beacon_status: info.beacon,
     }),
-    transport: 'udp',
+    transport: facts.transport,
+    webhook_queue_dropped: facts.webhookDrops ?? 0,
     drops: info.drops,
-    capabilities: ['lookup_node'],
+    capabilities: CAPABILITIES,
     features: ['dgram_confirm', 'handshake_wait', 'dial_cancel'],
     pid: process.pid,
   }
 }
 
-export function healthReply(node: PilotNode, counters: InfoCounters): Record<string, unknown> {
+/** Words of v1.9 for what its drivers look for before they use it. */
+const CAPABILITIES = [
+  'lookup_node',
+  'sign_challenge',
+  'handshake_pending_notifications',
+  'stream_send_result',
+  'stream_send_result_v2',
+]
+
+export function healthReply(
+  node: PilotNode,
+  facts: DaemonFacts,
+  counters: InfoCounters,
+): Record<string, unknown> {
   const info = node.info()
   return {
     status: 'ok',
@@ -102,6 +120,8 @@ export function healthReply(node: PilotNode, counters: InfoCounters): Record<str
     relay_peer_count: info.relayPeers,
     handshake_pending_count: node.trust.pending().length,
     accept_queue_drops: counters.acceptQueueDrops,
+    webhook_queue_dropped: facts.webhookDrops ?? 0,
+    beacon_addr: facts.beacon,
     registry_reachable: node.registry.isReachable,
     ...(info.beacon !== 'none' && { beacon_reachable: info.beacon === 'answering' }),
   }

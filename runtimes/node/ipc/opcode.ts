@@ -36,15 +36,38 @@ export const OP = {
   healthOk: 0x22,
   managed: 0x23,
   managedOk: 0x24,
-  /** With an empty payload; 5 bytes and more are another request of v1.9 (spec/06 §11.4). */
+  /** With an empty payload; else it is `setPeerEndpoints` (spec/06 §11.4). */
   rotateKey: 0x25,
   rotateKeyOk: 0x26,
+  /** Of v1.9. */
+  setPeerEndpoints: 0x25,
+  setPeerEndpointsOk: 0x26,
   /** Unbind as v1.9 numbers it. */
   unbind: 0x27,
   unbindOk: 0x28,
   broadcast: 0x29,
   broadcastOk: 0x2a,
   cancel: 0x2b,
+  /** Of H2, as the four after it. */
+  preferDirect: 0x2d,
+  preferDirectOk: 0x2e,
+  submitBadge: 0x2f,
+  submitBadgeOk: 0x30,
+  enrollRecovery: 0x31,
+  enrollRecoveryOk: 0x32,
+  signEnvelope: 0x33,
+  signEnvelopeOk: 0x34,
+  verifyEnvelope: 0x35,
+  verifyEnvelopeOk: 0x36,
+  /** Of v1.9, as those up to `sendTrackedResult`; from the daemon most numbers mean two things. */
+  subscribe: 0x30,
+  subscribeOk: 0x31,
+  unsubscribe: 0x32,
+  unsubscribeOk: 0x33,
+  notify: 0x34,
+  sendResult: 0x35,
+  sendTracked: 0x36,
+  sendTrackedResult: 0x37,
   /** Unbind as H2 numbers it. */
   unbindH2: 0x37,
   unbindH2Ok: 0x38,
@@ -53,6 +76,9 @@ export const OP = {
   lookupNodeOk: 0x39,
   sendToConfirm: 0x39,
   sendToOk: 0x3a,
+  /** Of v1.9. */
+  signChallenge: 0x3a,
+  signChallengeOk: 0x3b,
 } as const
 
 /** Sub-commands of `OP.handshake` (spec/06 §5.9). */

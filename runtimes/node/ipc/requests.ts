@@ -9,9 +9,18 @@ import { broadcastDatagram } from '../../shared/services/broadcast.ts'
 import { encodeEmptyReply, encodeError, encodeJsonReply } from './daemon-message.ts'
 import type { DriverMessage } from './driver-message.ts'
 import { requestErrorText } from './error-text.ts'
+import {
+  enrollRecovery,
+  type IdentityContext,
+  signChallenge,
+  signEnvelope,
+  submitBadge,
+  verifyEnvelope,
+} from './identity-requests.ts'
 import { type DaemonFacts, healthReply, type InfoCounters, infoReply } from './info-reply.ts'
 import { adminMember, handleManaged } from './managed-reply.ts'
 import { OP } from './opcode.ts'
+import { pendingObject } from './topics.ts'
 
 export interface RequestContext {
   readonly node: PilotNode
@@ -25,12 +34,28 @@ export interface RequestContext {
   readonly refreshNetworks?: () => Promise<void>
   /** Replaces the identity's key. Absent: RotateKey is unknown to this daemon. */
   readonly rotateKey?: () => Promise<Record<string, unknown>>
+  /** Ed25519 with the node's key, for local programs. Absent: what would be signed is unknown to this daemon. */
+  readonly sign?: (message: Uint8Array) => Promise<Uint8Array>
+  /** Looks for a better path to a peer now. Absent: PreferDirect is unknown to this daemon. */
+  readonly seekDirect?: (nodeId: number) => Promise<void>
 }
 
 /** Messages `answer` takes. */
 export type PlainRequest = Exclude<
   DriverMessage,
-  { readonly type: 'bind' | 'unbind' | 'dial' | 'send' | 'close' | 'send-to' | 'cancel' }
+  {
+    readonly type:
+      | 'bind'
+      | 'unbind'
+      | 'dial'
+      | 'send'
+      | 'send-tracked'
+      | 'close'
+      | 'send-to'
+      | 'cancel'
+      | 'subscribe'
+      | 'unsubscribe'
+  }
 >
 
 /** Longest wait for trust in one request (spec/06 §5.9). */
@@ -59,7 +84,10 @@ function plan(message: PlainRequest, context: RequestContext): Plan {
         () => encodeJsonReply(OP.infoOk, infoReply(node, context.facts, context.counters)),
       ]
     case 'health':
-      return ['health', () => encodeJsonReply(OP.healthOk, healthReply(node, context.counters))]
+      return [
+        'health',
+        () => encodeJsonReply(OP.healthOk, healthReply(node, context.facts, context.counters)),
+      ]
     case 'resolve-hostname':
       return [
         'resolve_hostname',
@@ -112,6 +140,31 @@ function plan(message: PlainRequest, context: RequestContext): Plan {
         'lookup_node',
         async () => encodeJsonReply(OP.lookupNodeOk, await lookUpNode(message.nodeId, node)),
       ]
+    case 'set-peer-endpoints':
+      return [
+        'set_peer_endpoints',
+        () => {
+          if (message.nodeId === node.nodeId) return encodeError('dial to self')
+          // Nodes of ours go by UDP, WebSocket, WebRTC and the relay: none of these is such an endpoint.
+          const reply = { node_id: message.nodeId, installed_tcp: 0, installed_turn: 0 }
+          return encodeJsonReply(OP.setPeerEndpointsOk, reply)
+        },
+      ]
+    case 'prefer-direct': {
+      const { seekDirect } = context
+      if (seekDirect === undefined) return unknownCommand(OP.preferDirect)
+      return [
+        'prefer_direct',
+        async () =>
+          encodeJsonReply(OP.preferDirectOk, await preferDirect(message.nodeId, node, seekDirect)),
+      ]
+    }
+    case 'sign-challenge':
+    case 'sign-envelope':
+    case 'verify-envelope':
+    case 'submit-badge':
+    case 'enroll-recovery':
+      return identityPlan(message, context)
     case 'send-to-confirm':
       return ['sendto', () => confirmDatagram(message, node)]
     case 'managed':
@@ -202,18 +255,7 @@ function trustPlan(message: TrustRequest, { trust }: PilotNode): Plan {
         },
       ]
     case 'trust-pending':
-      return [
-        'handshake pending',
-        () =>
-          reply({
-            pending: trust.pending().map((peer) => ({
-              node_id: peer.nodeId,
-              public_key: peer.publicKey,
-              justification: peer.justification,
-              received_at: peer.receivedAt,
-            })),
-          }),
-      ]
+      return ['handshake pending', () => reply(pendingObject(trust))]
     case 'trust-list':
       return [
         'handshake trusted',
@@ -295,6 +337,75 @@ function networkPlan(message: NetworkRequest, context: RequestContext): Plan {
             accept: message.accept,
           }),
       ]
+  }
+}
+
+type IdentityRequest = Extract<
+  PlainRequest,
+  {
+    readonly type:
+      | 'sign-challenge'
+      | 'sign-envelope'
+      | 'verify-envelope'
+      | 'submit-badge'
+      | 'enroll-recovery'
+  }
+>
+
+const IDENTITY_OPCODES = {
+  'sign-challenge': [OP.signChallenge, OP.signChallengeOk],
+  'sign-envelope': [OP.signEnvelope, OP.signEnvelopeOk],
+  'verify-envelope': [OP.verifyEnvelope, OP.verifyEnvelopeOk],
+  'submit-badge': [OP.submitBadge, OP.submitBadgeOk],
+  'enroll-recovery': [OP.enrollRecovery, OP.enrollRecoveryOk],
+} as const
+
+function identityPlan(message: IdentityRequest, { node, sign }: RequestContext): Plan {
+  const [request, ok] = IDENTITY_OPCODES[message.type]
+  if (sign === undefined) return unknownCommand(request)
+  const context: IdentityContext = { node, sign, unixNow: () => Date.now() / 1000 }
+  const work = (): Promise<Record<string, unknown>> => {
+    switch (message.type) {
+      case 'sign-challenge':
+        return signChallenge(context, message.data)
+      case 'sign-envelope':
+        return signEnvelope(context, message.members)
+      case 'verify-envelope':
+        return verifyEnvelope(context, message.members)
+      case 'submit-badge':
+        return submitBadge(context, message.members)
+      case 'enroll-recovery':
+        return enrollRecovery(context, message.members)
+    }
+  }
+  return [message.type.replaceAll('-', '_'), async () => encodeJsonReply(ok, await work())]
+}
+
+/** What the registry says of a peer, as against what is wrong with the request. */
+const RESOLVE_ERRORS: ReadonlySet<string> = new Set(['ERR_REGISTRY', 'ERR_REGISTRY_UNAVAILABLE'])
+
+/** A better path is looked for; whether there is one is told by Info, later. */
+async function preferDirect(
+  nodeId: number,
+  node: PilotNode,
+  seekDirect: (nodeId: number) => Promise<void>,
+): Promise<Record<string, unknown>> {
+  const peer = node.peers().find((one) => one.nodeId === nodeId)
+  let resolveError = ''
+  try {
+    await seekDirect(nodeId)
+  } catch (error) {
+    if (!(error instanceof PilotError) || !RESOLVE_ERRORS.has(error.code)) throw error
+    resolveError = error.message
+  }
+  return {
+    node_id: nodeId,
+    had_tunnel: peer?.encrypted ?? false,
+    was_relay_active: peer?.path === 'relay',
+    // No peer of ours is ever bound to the relay.
+    was_relay_pinned: false,
+    pila_pushed: peer?.encrypted !== true,
+    resolve_error: resolveError,
   }
 }
 

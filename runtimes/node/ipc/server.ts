@@ -4,6 +4,7 @@ import { ClientSession, type SessionHost } from './client-session.ts'
 import type { ClientStream } from './client-stream.ts'
 import type { RequestContext } from './requests.ts'
 import { listenOnSocket } from './socket-file.ts'
+import { Topics } from './topics.ts'
 
 /** More are closed at once (spec/06 §9). */
 const CLIENTS_MAX = 1024
@@ -28,17 +29,25 @@ export class IpcServer implements AsyncDisposable {
   readonly #sessions = new Set<ClientSession>()
   readonly #streams = new Map<number, { stream: ClientStream; session: ClientSession }>()
   readonly #host: SessionHost
+  readonly #topics: Topics
   readonly #unsubscribe: () => void
   #acceptDrops = 0
   #isClosed = false
 
   private constructor(options: IpcServerOptions) {
     this.#options = options
+    this.#topics = new Topics(options.node, (topic) => {
+      for (const session of this.#sessions) session.notify(topic)
+    })
     this.#host = this.#createHost(options)
     this.#server = createServer((socket) => this.#onClient(socket))
-    this.#unsubscribe = options.node.onDatagram((datagram) => {
+    const stop = options.node.onDatagram((datagram) => {
       for (const session of this.#sessions) session.pushDatagram(datagram)
     })
+    this.#unsubscribe = () => {
+      stop()
+      this.#topics[Symbol.dispose]()
+    }
   }
 
   /** @throws {StorageError} and {UsageError} of `listenOnSocket`. */
@@ -91,6 +100,7 @@ export class IpcServer implements AsyncDisposable {
     const server = this
     return {
       ...context,
+      topics: this.#topics,
       counters: {
         get acceptQueueDrops(): number {
           return server.#acceptDrops

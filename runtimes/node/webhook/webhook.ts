@@ -19,6 +19,11 @@ export class Webhook {
     this.#log = log
   }
 
+  /** Events of this target that were dropped because too many waited. */
+  get dropped(): number {
+    return this.#sender?.dropped ?? 0
+  }
+
   /** Begins with `node.registered`. */
   watch(node: PilotNode): void {
     this.#node = node

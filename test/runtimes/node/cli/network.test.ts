@@ -12,7 +12,7 @@ import { IpcServer } from '../../../../runtimes/node/ipc/server.ts'
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 import { CliHarness } from './harness.ts'
 
-const facts = { version: '0', owner: '', hasIdentity: true, beacon: '' }
+const facts = { version: '0', owner: '', hasIdentity: true, beacon: '', transport: 'udp' } as const
 
 let cli: CliHarness
 let node: FakeNode

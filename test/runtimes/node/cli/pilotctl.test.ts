@@ -7,7 +7,7 @@ import { serveStdio } from '../../../../runtimes/shared/services/stdio.ts'
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 import { CliHarness } from './harness.ts'
 
-const facts = { version: '0', owner: '', hasIdentity: true, beacon: '' }
+const facts = { version: '0', owner: '', hasIdentity: true, beacon: '', transport: 'udp' } as const
 const NOT_RUNNING = {
   code: 'not_running',
   hint: 'start the daemon with: pilotctl daemon start',

@@ -9,7 +9,13 @@ let near: FakeNode
 let far: FakeNode
 let server: IpcServer
 
-const facts = { version: '0', owner: '', hasIdentity: true, beacon: '127.0.0.1:9001' }
+const facts = {
+  version: '0',
+  owner: '',
+  hasIdentity: true,
+  beacon: '127.0.0.1:9001',
+  transport: 'udp',
+} as const
 
 beforeEach(async () => {
   cli = new CliHarness()

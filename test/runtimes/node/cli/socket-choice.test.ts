@@ -34,7 +34,13 @@ describe('the socket of a daemon that nobody named one for', () => {
 
   beforeEach(async () => {
     node = new FakeNetwork().add(1, 'alice')
-    const facts = { version: '0', owner: '', hasIdentity: true, beacon: '' }
+    const facts = {
+      version: '0',
+      owner: '',
+      hasIdentity: true,
+      beacon: '',
+      transport: 'udp',
+    } as const
     server = await IpcServer.listen({ node, facts, socketPath: usual })
   })
   afterEach(() => server.close())

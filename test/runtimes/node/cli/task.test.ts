@@ -8,7 +8,7 @@ import { TaskSubmitService } from '../../../../runtimes/shared/services/task-sub
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 import { CliHarness } from './harness.ts'
 
-const facts = { version: '0', owner: '', hasIdentity: true, beacon: '' }
+const facts = { version: '0', owner: '', hasIdentity: true, beacon: '', transport: 'udp' } as const
 const sides: { cli: CliHarness; server: IpcServer; desk: DaemonTaskDesk }[] = []
 const scores = new Map<number, number>()
 let boss: CliHarness

@@ -7,7 +7,7 @@ import type { PilotDatagram } from '../../../../runtimes/shared/api.ts'
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 import { CliHarness } from './harness.ts'
 
-const facts = { version: '0', owner: '', hasIdentity: true, beacon: '' }
+const facts = { version: '0', owner: '', hasIdentity: true, beacon: '', transport: 'udp' } as const
 
 let cli: CliHarness
 let node: FakeNode

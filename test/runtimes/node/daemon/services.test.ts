@@ -227,7 +227,7 @@ describe('send-file against the services', () => {
     cli = new CliHarness()
     server = await IpcServer.listen({
       node: near,
-      facts: { version: '0', owner: '', hasIdentity: true, beacon: '' },
+      facts: { version: '0', owner: '', hasIdentity: true, beacon: '', transport: 'udp' },
       socketPath: cli.socket,
     })
   })

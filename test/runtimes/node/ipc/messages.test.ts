@@ -13,6 +13,7 @@ import {
   encodeBindOk,
   encodeCloseOk,
   encodeDialOk,
+  encodeEmptyReply,
   encodeError,
   encodeJsonReply,
   encodeRecv,
@@ -25,6 +26,13 @@ import {
   encodeDriverMessage,
 } from '../../../../runtimes/node/ipc/driver-message.ts'
 import { FrameDecoder } from '../../../../runtimes/node/ipc/frame.ts'
+import {
+  encodeNotify,
+  encodeSendResult,
+  encodeSubscribed,
+  encodeTrackedResult,
+  type SendResultCode,
+} from '../../../../runtimes/node/ipc/later-reply.ts'
 import { FRAME_BYTES_MAX, OP, SEND_BYTES_MAX } from '../../../../runtimes/node/ipc/opcode.ts'
 import { generated, hex, sha256Hex, type VectorCase, vectors } from '../../../support.ts'
 
@@ -92,8 +100,19 @@ function messageOf({ call, args }: VectorCase): DriverMessage | undefined {
       return { type: 'network-respond', network: args.network, accept: args.accept }
     case 'lookupNode':
       return { type: 'lookup-node', nodeId: args.node_id }
+    case 'signChallenge':
+      return { type: 'sign-challenge', data: hex(args.payload_hex) }
+    case 'setPeerEndpoints':
+      return {
+        type: 'set-peer-endpoints',
+        nodeId: args.node_id,
+        endpoints: args.endpoints.map((one: { network: string; addr: string }) => ({
+          network: one.network,
+          address: one.addr,
+        })),
+      }
     default:
-      return undefined // managed calls travel as raw bytes; the rest is not served (spec/06 §11.4)
+      return undefined // managed calls travel as raw bytes
   }
 }
 
@@ -142,6 +161,14 @@ describe('driver messages', () => {
       { type: 'send-to-confirm', to, data: hex('0102') },
       { type: 'broadcast', network: 3, port: 1000, token: 'tok', data: hex('ff') },
       { type: 'managed', sub: 2, rest: hex('0007') },
+      { type: 'subscribe', topic: 'handshake_pending' },
+      { type: 'unsubscribe', topic: 'é' },
+      { type: 'send-tracked', id: 7, sendId: 2n ** 63n, data: hex('0102') },
+      { type: 'prefer-direct', nodeId: 2 },
+      { type: 'submit-badge', members: { badge: 'b', badge_sig: 's' } },
+      { type: 'enroll-recovery', members: {} },
+      { type: 'sign-envelope', members: { audience: 'a' } },
+      { type: 'verify-envelope', members: { max_skew_secs: 3 } },
     ]
     for (const message of messages)
       expect(decodeDriverMessage(encodeDriverMessage(message).subarray(4))).toEqual(message)
@@ -251,6 +278,21 @@ function encodeAgain(
       return encodeRecvFrom(message.source, message.destinationPort, message.data)
     case 'json':
       return encodeJsonReply(message.opcode, JSON.parse(message.text))
+    case 'empty':
+      return encodeEmptyReply(message.opcode)
+    case 'subscribed':
+      return encodeSubscribed(message.topic, message.payload)
+    case 'notify':
+      return encodeNotify(message.topic, message.payload)
+    case 'send-result':
+      return encodeSendResult(message.id, message.code as SendResultCode, message.text)
+    case 'tracked-result':
+      return encodeTrackedResult(
+        message.id,
+        message.sendId,
+        message.code as SendResultCode,
+        message.text,
+      )
     default:
       return undefined
   }
@@ -260,9 +302,11 @@ describe('FrameDecoder', () => {
   const collect = (streamBytesMax?: number) => {
     const frames: string[] = []
     const streams = new Map<number, number[]>()
+    const ends: number[] = []
     const decoder = new FrameDecoder({
       sink: {
         frame: (body) => frames.push(body.length > 1000 ? `${body.length}` : toHex(body)),
+        streamEnd: (id) => ends.push(id),
         stream: (id, piece) => {
           const bytes = streams.get(id) ?? []
           streams.set(id, bytes)
@@ -272,7 +316,7 @@ describe('FrameDecoder', () => {
       streamOpcode: OP.send,
       ...(streamBytesMax !== undefined && { streamBytesMax }),
     })
-    return { decoder, frames, streams }
+    return { decoder, frames, streams, ends }
   }
 
   it('finds the same frames however the bytes are cut', () => {
@@ -292,6 +336,7 @@ describe('FrameDecoder', () => {
         }
         expect(cut.frames).toEqual(whole.frames)
         expect(cut.streams).toEqual(whole.streams)
+        expect(cut.ends).toEqual(whole.ends)
       }),
       { numRuns: 50 },
     )

@@ -10,7 +10,7 @@ import { hex, vectors } from '../../../support.ts'
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 import { RawClient } from './raw-client.ts'
 
-const facts = { version: '0', owner: '', hasIdentity: true, beacon: '' }
+const facts = { version: '0', owner: '', hasIdentity: true, beacon: '', transport: 'udp' } as const
 
 let directory: string
 let node: FakeNode
