@@ -44,10 +44,15 @@ export interface MadePath {
 }
 
 export const NETWORK_RANK = 3
+/** Inside of our own network: no router in between, and no mapping that ends. */
+const NEIGHBOUR_RANK = 4
+/** Addresses inside of our own network that are tried. */
+export const NEIGHBOURS_MAX = 4
 
 interface Made extends MadePath {
   readonly endpoint: Endpoint
   readonly rank: number
+  readonly isNeighbour?: boolean
 }
 
 export class PathSelector {
@@ -135,13 +140,35 @@ export class PathSelector {
   }
 
   /** A path made for this peer, e.g. a data channel: used as soon as it has answered, unless a better one does. */
-  handleOffered(endpoint: Endpoint, now: Instant, path: MadePath = {}): void {
+  handleOffered(
+    endpoint: Endpoint,
+    now: Instant,
+    path: MadePath & Pick<Made, 'isNeighbour'> = {},
+  ): void {
     if (this.#madeAt(endpoint) === undefined) this.#made.push({ rank: 0, ...path, endpoint })
     this.#addCandidate(endpoint)
     this.#betterProbes = 0
     if (this.#isProven && this.#rank(endpoint) <= this.#rank(this.#endpoint)) return
     this.#wantProbe(endpoint)
     this.#schedule(now + FAST_PROBE_MS)
+  }
+
+  /**
+   * Where the peer may be inside of our own network (RFC 8445 §5.1.1.1: host candidates). Other machines may have these
+   * addresses, so one is used only when a probe sent there was answered, and then in place of the way around. At most
+   * {@link NEIGHBOURS_MAX}; former ones that are not among them are forgotten.
+   */
+  handleNeighbours(endpoints: readonly Endpoint[], now: Instant): void {
+    const stale = this.#made.filter(
+      (made) =>
+        made.isNeighbour === true &&
+        !endpoints.some((one) => sameEndpoint(one, made.endpoint)) &&
+        !(this.#isProven && sameEndpoint(made.endpoint, this.#endpoint)),
+    )
+    for (const { endpoint } of stale) this.handleWithdrawn(endpoint, now)
+    for (const endpoint of endpoints.slice(0, NEIGHBOURS_MAX))
+      if (!this.#isProven || !sameEndpoint(endpoint, this.#endpoint))
+        this.handleOffered(endpoint, now, { rank: NEIGHBOUR_RANK, isNeighbour: true })
   }
 
   /** A path is closed for good: packets take another at once. */

@@ -4,8 +4,8 @@
  */
 import { fromBase64 } from '../bytes.ts'
 import { NetworkError, type PilotError } from '../errors.ts'
-import { type Endpoint, type Instant, parseEndpoint } from '../machine.ts'
-import type { BeaconClient } from '../rendezvous/beacon-client.ts'
+import { type Endpoint, type Instant, parseEndpoint, sameEndpoint } from '../machine.ts'
+import { addressScope, type BeaconClient } from '../rendezvous/beacon-client.ts'
 import type { RegistryMessage } from '../wire/registry-message.ts'
 import type { NodeContext } from './context.ts'
 import type { Inquiry, Peer } from './peer.ts'
@@ -20,6 +20,8 @@ const RESOLVE_TTL_MS = 60_000
 const INQUIRY_RETRY_MS = 2000
 const NUDGE_MS = 1000
 const ROTATE_AFTER_NUDGES = 3
+/** Entries of `lan_addrs` that are looked at. */
+const LAN_ADDRS_READ = 16
 
 export interface PeerFinderParts {
   readonly context: NodeContext
@@ -65,7 +67,7 @@ export class PeerFinder {
   }
 
   handleResolved(peerId: number, reply: RegistryMessage, now: Instant): void {
-    const { context, peers, scheduler, beacon } = this.#parts
+    const { context, peers, prober, scheduler, beacon } = this.#parts
     const peer = peers.get(peerId)
     if (peer === undefined) return
     peer.resolveInquiry = { name: 'answered', at: now }
@@ -74,6 +76,8 @@ export class PeerFinder {
     const endpoint = isDirect ? endpointOf(reply.real_addr) : undefined
     peer.paths.setRelayOnly(isRelayOnly, now)
     peer.paths.handleResolved(endpoint === undefined ? [] : [endpoint], now)
+    peer.paths.handleNeighbours(this.#neighboursOf(endpoint, reply.lan_addrs), now)
+    prober.probeWanted(peer, now)
     if (endpoint === undefined && !this.#isReachable(peer) && beacon === undefined)
       this.#giveUp(
         peer,
@@ -115,6 +119,27 @@ export class PeerFinder {
   handleLookupFailed(peerId: number, now: Instant): void {
     const peer = this.#parts.peers.get(peerId)
     if (peer !== undefined) peer.lookupInquiry = { name: 'failed', at: now }
+  }
+
+  /**
+   * Where a peer behind our own NAT may be inside of it. Those of our own /24 come first; where our public address is
+   * not known, or is another one, nothing is sent to private addresses because a registry names them.
+   */
+  #neighboursOf(endpoint: Endpoint | undefined, given: unknown): readonly Endpoint[] {
+    const { beacon, context } = this.#parts
+    const isBehindOurs = endpoint !== undefined && endpoint.address === beacon?.observed?.address
+    if (!isBehindOurs || addressScope(endpoint.address) === 'loopback') return []
+    if (!Array.isArray(given)) return []
+    const own = (context.options.lanAddresses?.() ?? []).map(endpointOf)
+    const isNear = (one: Endpoint): boolean =>
+      own.some((ours) => ours !== undefined && subnetOf(ours) === subnetOf(one))
+    return given
+      .slice(0, LAN_ADDRS_READ)
+      .map(endpointOf)
+      .filter((one) => one !== undefined)
+      .filter((one) => addressScope(one.address) === 'private' && one.port > 0)
+      .filter((one) => ![endpoint, ...own].some((other) => sameEndpoint(one, other)))
+      .sort((a, b) => Number(isNear(b)) - Number(isNear(a)))
   }
 
   #resolve(peer: Peer, now: Instant): void {
@@ -174,4 +199,9 @@ function ageOf(inquiry: Inquiry, now: Instant): number {
 
 function endpointOf(value: unknown): Endpoint | undefined {
   return typeof value === 'string' ? parseEndpoint(value) : undefined
+}
+
+/** The /24 of an IPv4 address. */
+function subnetOf({ address }: Endpoint): string {
+  return address.slice(0, address.lastIndexOf('.'))
 }

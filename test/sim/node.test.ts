@@ -1,6 +1,6 @@
 /** Two nodes and a rendezvous: the story on bad networks, in virtual time. */
 import { describe, expect, it } from 'vitest'
-import type { Endpoint, Identity, Stream } from '../../core/index.ts'
+import { type Endpoint, formatEndpoint, type Identity, type Stream } from '../../core/index.ts'
 import type { LinkOptions } from './link.ts'
 import { NodeHost, RendezvousHost, serveEcho } from './node-host.ts'
 import { World } from './world.ts'
@@ -515,6 +515,105 @@ describe('behind NATs', () => {
     const { world, a, b } = natted(22, ['symmetric', 'symmetric'])
     expectEcho(world, a.host, b.host.machine.nodeId, 10_000, 10_000)
     expect(a.host.machine.peers.get(b.host.machine.nodeId)?.paths.kind).toBe('relay')
+  })
+
+  /** Two nodes behind one NAT without hairpinning, as most are; `lan` is what they tell of themselves. */
+  function neighbours(seed: number, lan: (own: Endpoint) => readonly string[]) {
+    const world = new World({ seed, link: { latencyMs: 15 } })
+    const rendezvous = new RendezvousHost(world)
+    world.add(rendezvous)
+    const publicAddress = '192.0.2.30'
+    const nat = world.nat({ publicAddress })
+    const hosts = [2, 3].map((last) => {
+      const endpoint = { address: `192.168.7.${last}`, port: 5000 }
+      const machine = { lanAddresses: () => lan(endpoint) }
+      const name = `lan${last}`
+      const host = new NodeHost({ world, rendezvous, endpoint, publicAddress, name, machine })
+      host.machine.listen(ECHO)
+      world.add(host, { nat })
+      return host
+    }) as [NodeHost, NodeHost]
+    start(world, hosts)
+    world.runUntil(world.now + 1500)
+    return { world, hosts, nat }
+  }
+  const pathTo = (from: NodeHost, to: NodeHost) => from.machine.peers.get(to.machine.nodeId)?.paths
+
+  it('behind the same one they find each other inside of it', () => {
+    const { world, hosts } = neighbours(24, (own) => [formatEndpoint(own)])
+    const [a, b] = hosts
+    expectEcho(world, a, b.machine.nodeId, 10_000, 10_000)
+    expect(pathTo(a, b)).toMatchObject({ kind: 'direct', endpoint: b.endpoint })
+    expect(pathTo(b, a)).toMatchObject({ kind: 'direct', endpoint: a.endpoint })
+    // No round trip leaves the LAN, which has no delay in this world.
+    expect(expectEcho(world, a, b.machine.nodeId, 10_000, 10_000)).toBeLessThan(20)
+  })
+
+  it('behind the same one they are relayed where the addresses that they tell are those of others', () => {
+    let reached = 0
+    const { world, hosts, nat } = neighbours(25, ({ address }) => [
+      `192.168.7.9${address.at(-1)}:5000`,
+      '127.0.0.1:9',
+      '8.8.8.8:53',
+    ])
+    const stranger = {
+      endpoint: { address: '192.168.7.93', port: 5000 },
+      handleDatagram: (_: Uint8Array, from: Endpoint) => {
+        if (from.address.startsWith('192.168.')) reached++
+      },
+      handleTimeout: () => {},
+      pollTimeout: () => undefined,
+      pollTransmit: () => undefined,
+    }
+    world.add(stranger, { nat })
+    const [a, b] = hosts
+    const data = payload(10_000)
+    const state = echo(world, a, b.machine.nodeId, data)
+    world.check(() => {
+      expect(world.runUntilTrue(() => state.isDone, world.now + 10_000)).toBe(true)
+    })
+    expect(pathTo(a, b)?.kind).toBe('relay')
+    expect(reached).toBeGreaterThan(0)
+    expect(world.transcript.filter((line) => /> (8\.8\.8\.8|127\.)/.test(line))).toEqual([])
+  })
+
+  it('are looked for at once when somebody asks for a direct path', () => {
+    const { world, a, b } = natted(27, ['cone', 'cone'])
+    const { machine } = a.host
+    expect(() => machine.seekDirect(machine.nodeId, world.now)).toThrow('self')
+    machine.seekDirect(b.host.machine.nodeId, world.now)
+    world.touch(a.host)
+    const paths = () => machine.peers.get(b.host.machine.nodeId)?.paths
+    world.check(() => {
+      expect(world.runUntilTrue(() => paths()?.kind === 'direct', world.now + 5000)).toBe(true)
+    })
+    // What works is left alone: nothing is sent.
+    const { datagramsSent } = machine
+    machine.seekDirect(b.host.machine.nodeId, world.now)
+    world.touch(a.host)
+    expect(machine.datagramsSent).toBe(datagramsSent)
+  })
+
+  it('take the relay, and each other again, when the LAN between them is cut and mended', () => {
+    const { world, hosts } = neighbours(26, (own) => [formatEndpoint(own)])
+    const [a, b] = hosts
+    expectEcho(world, a, b.machine.nodeId, 1000, 10_000)
+    expect(pathTo(a, b)?.kind).toBe('direct')
+    let isCut = true
+    for (const host of hosts) {
+      const handle = host.handleDatagram.bind(host)
+      host.handleDatagram = (datagram, from, now) => {
+        if (!isCut || !from.address.startsWith('192.168.')) handle(datagram, from, now)
+      }
+    }
+    expectEcho(world, a, b.machine.nodeId, 100_000, 30_000)
+    world.runUntilTrue(() => pathTo(a, b)?.kind === 'relay', world.now + 10_000)
+    expect(pathTo(a, b)?.kind).toBe('relay')
+    isCut = false
+    expectEcho(world, a, b.machine.nodeId, 100, 10_000)
+    world.runUntil(world.now + 15_000)
+    expectEcho(world, a, b.machine.nodeId, 100, 10_000)
+    expect(pathTo(a, b)).toMatchObject({ kind: 'direct', endpoint: b.endpoint })
   })
 
   it('a rebinding mid-stream loses nothing', () => {
