@@ -33,6 +33,9 @@ export interface StartFlags {
   readonly encrypt?: boolean
   readonly socket?: string
   readonly keepalive?: string
+  readonly idleTimeout?: string
+  readonly timeWait?: string
+  readonly adminToken?: string
   readonly plaintextPeers?: string
   readonly trustAutoApprove?: string | boolean
   readonly networks?: string
@@ -109,6 +112,8 @@ export function startSettings(
   if (hostname !== '') argv.push(`--hostname=${hostname}`)
   if (owner !== undefined) argv.push(`--owner=${owner}`)
   if (flags.keepalive !== undefined) argv.push(`--keepalive=${flags.keepalive}`)
+  if (flags.idleTimeout !== undefined) argv.push(`--idle-timeout=${flags.idleTimeout}`)
+  if (flags.timeWait !== undefined) argv.push(`--time-wait=${flags.timeWait}`)
   if (flags.endpoint !== undefined) argv.push(`--endpoint=${flags.endpoint}`)
   if (isPublic) argv.push('--public')
   if (flags.encrypt === false) argv.push('--encrypt=false')

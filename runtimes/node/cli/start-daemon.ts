@@ -37,7 +37,8 @@ export async function startDaemon(cli: Cli, typed: StartFlags): Promise<void> {
   if (isTrue(flags.foreground)) {
     await refuseSecond(cli, settings)
     const { runDaemon } = await import('../daemon/run-daemon.ts')
-    cli.exitCode = await runDaemon([...settings.argv], {
+    const token = flags.adminToken === undefined ? [] : [`--admin-token=${flags.adminToken}`]
+    cli.exitCode = await runDaemon([...settings.argv, ...token], {
       stderr: cli.io.stderr,
       stdout: cli.io.stdout,
       home: cli.io.home,
@@ -47,7 +48,7 @@ export async function startDaemon(cli: Cli, typed: StartFlags): Promise<void> {
   }
   await withStartLock(cli.paths.lock, async () => {
     await refuseSecond(cli, settings)
-    await launch(cli, settings)
+    await launch(cli, settings, flags)
   })
 }
 
@@ -64,7 +65,7 @@ async function refuseSecond(cli: Cli, { socket }: StartSettings): Promise<void> 
     )
 }
 
-async function launch(cli: Cli, { socket, argv }: StartSettings): Promise<void> {
+async function launch(cli: Cli, { socket, argv }: StartSettings, flags: StartFlags): Promise<void> {
   const { log, pid: pidFile } = cli.paths
   let logFile: number
   try {
@@ -82,7 +83,7 @@ async function launch(cli: Cli, { socket, argv }: StartSettings): Promise<void> 
     detached: true,
     stdio: ['ignore', logFile, logFile],
     // Not in the arguments, which everybody on this machine can read.
-    env: { ...process.env, ...cli.io.env, ...adminToken(cli), HOME: cli.io.home },
+    env: { ...process.env, ...cli.io.env, ...adminToken(cli, flags), HOME: cli.io.home },
   })
   closeSync(logFile)
   const exit = exitOf(child)
@@ -157,9 +158,10 @@ async function waitReady(
   )
 }
 
-function adminToken(cli: Cli): Record<string, string> {
-  const token = textOf(cli.config, 'admin_token')
-  return token === undefined || cli.io.env.PILOT_ADMIN_TOKEN ? {} : { PILOT_ADMIN_TOKEN: token }
+function adminToken(cli: Cli, { adminToken: typed }: StartFlags): Record<string, string> {
+  const token =
+    typed || (cli.io.env.PILOT_ADMIN_TOKEN ? undefined : textOf(cli.config, 'admin_token'))
+  return token === undefined ? {} : { PILOT_ADMIN_TOKEN: token }
 }
 
 function exitOf(child: ChildProcess): Promise<string> {

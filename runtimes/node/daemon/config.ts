@@ -49,6 +49,11 @@ export interface DaemonConfig {
   /** Of the registry, `''` for none. */
   readonly adminToken: string
   readonly keepaliveMs: number
+  /** `undefined`: not named, and streams have their own. */
+  readonly streamKeepaliveMs: number | undefined
+  /** `undefined`: streams are kept however idle. */
+  readonly idleTimeoutMs: number | undefined
+  readonly timeWaitMs: number
   readonly synRateLimit: number
   readonly maxConnectionsPerPort: number
   readonly maxConnections: number
@@ -62,6 +67,8 @@ export interface DaemonConfig {
   }
   /** `''`: none. */
   readonly webhook: string
+  /** Signs what goes there, `''` for not. */
+  readonly webhookSecret: string
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
   readonly logFile: string | undefined
@@ -74,6 +81,9 @@ export type ParsedArguments =
   | { readonly exitCode: 0 | 2; readonly text: string; readonly reason: string }
 
 const PROGRAM = 'pilot-daemon'
+const KEEPALIVE_MS = 30_000
+const TIME_WAIT_MS = 10_000
+const DURATION_MAX_MS = 86_400_000
 
 /** What the flags alone do not tell. */
 const daemonNotes = `
@@ -150,7 +160,10 @@ function createCommand(): Command {
       '--endpoint <ip:port>',
       'public UDP address to register instead of what the beacon sees',
     )
-    .option('--keepalive <duration>', 'heartbeat to the registry', '30s')
+    .option(
+      '--keepalive <duration>',
+      'heartbeat to the registry, 30s; named, also how often silent streams are kept open (else 45s)',
+    )
     .optionsGroup('This node:')
     .option(
       '--identity <path>',
@@ -176,10 +189,19 @@ function createCommand(): Command {
     .option('--no-tasksubmit', 'take no tasks, and no results of ours (port 1003)')
     .option('--nameserver [bool]', 'keep names for peers on port 53, in ~/.pilot/nameserver.json')
     .option('--webhook <url>', 'post what happens there as JSON', '')
+    .option(
+      '--webhook-secret <text>',
+      'sign it: X-Pilot-Signature-256 (default: PILOT_WEBHOOK_SECRET, which nobody sees)',
+    )
     .optionsGroup('Limits:')
     .option('--syn-rate-limit <n>', 'new streams per second from strangers', '100')
     .option('--max-conns-per-port <n>', 'streams of one port', '1024')
     .option('--max-conns-total <n>', 'streams in all', '4096')
+    .option(
+      '--idle-timeout <duration>',
+      'close streams that carried nothing for so long (default: they are kept)',
+    )
+    .option('--time-wait <duration>', 'how long closed streams are remembered', '10s')
     .optionsGroup('Program:')
     .option('--socket <path>', 'Unix socket for local programs', DEFAULT_SOCKET)
     .option('--config <path>', 'JSON file with flags as members')
@@ -192,8 +214,9 @@ function createCommand(): Command {
     .option('--version', 'print the version')
     .helpOption('-h, --help', 'print this')
     .optionsGroup('Taken for compatibility, without effect:')
-    .option('--idle-timeout <duration>', 'idle streams are kept')
-    .option('--time-wait <duration>', 'fixed by the protocol')
+    .option('--peer-keepalive <duration>', 'paths are kept open as long as they are used')
+    .option('--trace-sends [bool]', 'see -log-level debug, and pilotctl peers')
+    .option('--trace-streams [bool]', 'see -webhook, and pilotctl connections')
     .exitOverride()
     .configureOutput({ writeOut: () => {}, writeErr: () => {} })
 }
@@ -284,6 +307,13 @@ function configOf(command: Command, home: string): DaemonConfig {
       )
     return Number(text(name))
   }
+  /** `undefined` when it was not named. */
+  const duration = (name: string): number | undefined => {
+    if (text(name) === '') return undefined
+    const ms = parseDuration(text(name), kebab(name))
+    if (ms > 0 && ms <= DURATION_MAX_MS) return ms
+    throw new Error(`-${kebab(name)} is above 0 and at most 24h, got ${text(name)}`)
+  }
   const transport = oneOf<Transport>('transport', ['udp', 'compat', 'auto'])
   const rendezvousUrl = text('rendezvousUrl') || undefined
   if (transport !== 'udp' && rendezvousUrl === undefined)
@@ -333,7 +363,10 @@ function configOf(command: Command, home: string): DaemonConfig {
     autoApprove: flag('trustAutoApprove'),
     networks: networkIds(text('networks')),
     adminToken: text('adminToken') || process.env.PILOT_ADMIN_TOKEN || '',
-    keepaliveMs: parseDuration(text('keepalive'), 'keepalive'),
+    keepaliveMs: duration('keepalive') ?? KEEPALIVE_MS,
+    streamKeepaliveMs: duration('keepalive'),
+    idleTimeoutMs: duration('idleTimeout'),
+    timeWaitMs: duration('timeWait') ?? TIME_WAIT_MS,
     synRateLimit: count('synRateLimit'),
     maxConnectionsPerPort: count('maxConnsPerPort'),
     maxConnections: count('maxConnsTotal'),
@@ -346,6 +379,7 @@ function configOf(command: Command, home: string): DaemonConfig {
       nameserver: flag('nameserver'),
     },
     webhook: webhookUrl(text('webhook')),
+    webhookSecret: text('webhookSecret') || process.env.PILOT_WEBHOOK_SECRET || '',
     logLevel: oneOf('logLevel', LOG_LEVELS),
     logFormat: oneOf<LogFormat>('logFormat', ['text', 'json']),
     logFile: text('logFile') || undefined,

@@ -9,6 +9,7 @@ import { VERSION } from '../version.ts'
 import { Webhook } from '../webhook/webhook.ts'
 import { type DaemonConfig, parseDaemonArguments } from './config.ts'
 import { adviceFor } from './fatal-advice.ts'
+import { IdleStreams } from './idle-streams.ts'
 import { rotateKey } from './key-rotation.ts'
 import { createLog, type Log } from './log.ts'
 import { LogFile } from './log-file.ts'
@@ -76,7 +77,7 @@ async function run(config: DaemonConfig, io: DaemonIo, log: Log): Promise<void> 
       : { registry: config.registry }),
   })
   logWebRtc(config.webRtc.backend ?? 'auto', log)
-  const webhook = new Webhook({ home: io.home, log })
+  const webhook = new Webhook({ home: io.home, log, secret: config.webhookSecret })
   try {
     if (config.webhook !== '') webhook.setTarget(config.webhook)
     while (await runNode(config, io, log, webhook)) log.info('starting again with the new key')
@@ -120,6 +121,10 @@ async function runNode(
     synRateLimit: config.synRateLimit,
     maxConnectionsPerPort: config.maxConnectionsPerPort,
     maxConnections: config.maxConnections,
+    tuning: {
+      timeWaitMs: config.timeWaitMs,
+      ...(config.streamKeepaliveMs !== undefined && { keepaliveMs: config.streamKeepaliveMs }),
+    },
     details: true,
     signal,
   }).catch((error: unknown) => {
@@ -134,6 +139,7 @@ async function runNode(
   const memberships = new Memberships({ node, log, join, adminToken })
   let server: IpcServer | undefined
   let services: DaemonServices | undefined
+  let idle: IdleStreams | undefined
   try {
     await watch.claimHostname()
     void memberships.start() // a slow registry must not keep local programs waiting
@@ -177,6 +183,13 @@ async function runNode(
         return reply
       },
     })
+    const { idleTimeoutMs: idleMs } = config
+    const { emit } = webhook
+    if (idleMs !== undefined) {
+      const ipc = server
+      const close = (id: number): void => ipc.closeConnection(id)
+      idle = new IdleStreams({ node, idleMs, emit, log, close })
+    }
     if (node.webSocketUrls.length > 0)
       log.info('WebSockets of trusted peers are taken', { urls: node.webSocketUrls.join(' ') })
     log.info('daemon running', {
@@ -189,6 +202,7 @@ async function runNode(
     log.info('stopping')
   } finally {
     memberships[Symbol.dispose]()
+    idle?.[Symbol.dispose]()
     services?.[Symbol.dispose]()
     webhook.leave()
     // Streams get FIN, the registry is told, then clients and the socket go (spec/06 §10).

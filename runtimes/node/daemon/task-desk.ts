@@ -3,6 +3,7 @@
  * the registry to count what was earned.
  */
 
+import { utf8 } from '../../../core/bytes.ts'
 import { PORT } from '../../../core/constants.ts'
 import { PilotError } from '../../../core/errors.ts'
 import * as cycle from '../../../core/service/task.ts'
@@ -17,6 +18,7 @@ import { AsyncStream } from '../../shared/services/async-stream.ts'
 import type { TaskDesk } from '../../shared/services/task-submit.ts'
 import { notifySubmitter, type TaskChannel, type TaskDial } from '../tasks/task-calls.ts'
 import { TaskStore } from '../tasks/task-store.ts'
+import type { EmitWebhook } from '../webhook/webhook-events.ts'
 import type { Log } from './log.ts'
 
 const SCAN_MS = 10_000
@@ -33,6 +35,8 @@ export interface TaskDeskOptions {
   readonly node: PilotNode
   readonly home: string
   readonly log: Log
+  /** Hears of tasks that come, and of what becomes of those submitted. */
+  readonly emit?: EmitWebhook
   /** Unix milliseconds. */
   readonly now?: () => number
 }
@@ -41,12 +45,14 @@ export class DaemonTaskDesk implements TaskDesk, Disposable {
   readonly #node: PilotNode
   readonly #store: TaskStore
   readonly #log: Log
+  readonly #emit: EmitWebhook
   readonly #now: () => number
   readonly #dial: TaskDial
   readonly #timer: NodeJS.Timeout
   #isScanning = false
 
-  constructor({ node, home, log, now = Date.now }: TaskDeskOptions) {
+  constructor({ node, home, log, emit = () => {}, now = Date.now }: TaskDeskOptions) {
+    this.#emit = emit
     this.#node = node
     this.#store = new TaskStore(home)
     this.#log = log
@@ -100,13 +106,17 @@ export class DaemonTaskDesk implements TaskDesk, Disposable {
     }
     if (!isNew) return refuse('Task id already known')
     this.#log.info('task received', { from: from.node, task_id: task.taskId })
+    const { taskId, description } = task
+    this.#emit('task.submitted', { task_id: taskId, from: task.from, size: description.length })
     return { status: 200, message: 'Task received with status NEW' }
   }
 
   async update({ taskId, status, justification }: TaskStatusUpdate, from: Address): Promise<void> {
-    await this.#changeSubmitted(taskId, from, (task) =>
-      cycle.updatedTask(task, status, justification.slice(0, DESCRIPTION_MAX)),
+    const task = await this.#changeSubmitted(taskId, from, (found) =>
+      cycle.updatedTask(found, status, justification.slice(0, DESCRIPTION_MAX)),
     )
+    if (task === undefined) return
+    this.#emit('task.status', { task_id: taskId, from: formatAddress(from), status: task.status })
   }
 
   async results(results: TaskResults, from: Address): Promise<void> {
@@ -119,6 +129,12 @@ export class DaemonTaskDesk implements TaskDesk, Disposable {
     })
     if (task === undefined) return
     this.#log.info('task results received', { from: from.node, task_id: taskId })
+    this.#emit('task.results', {
+      task_id: taskId,
+      from: formatAddress(from),
+      type: results.resultType,
+      size: results.resultType === 'file' ? results.fileData.length : utf8(results.text).length,
+    })
     // The file says COMPLETED by now, so nothing that comes later counts again; a crash here loses a point at most.
     const reward = cycle.taskReward(task.times)
     await this.#score(from.node, reward)
@@ -142,6 +158,7 @@ export class DaemonTaskDesk implements TaskDesk, Disposable {
         })
         if (task === undefined) continue
         this.#log.info('task is over', { task_id: taskId, status: task.status })
+        this.#emit('task.status', { task_id: taskId, from: task.to, status: task.status })
         if (task.status === 'EXPIRED') await this.#score(this.#node.nodeId, -1)
         void notifySubmitter(this.#dial, task)
       }

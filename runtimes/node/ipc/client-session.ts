@@ -41,6 +41,8 @@ export interface SessionHost extends RequestContext {
   returnPort(port: number): void
   /** Any client's stream of this id. */
   findStream(id: number): { stream: ClientStream; session: ClientSession } | undefined
+  /** Ends a stream that is not this client's. */
+  closeConnection(id: number): void
   adoptStream(stream: ClientStream, session: ClientSession): void
   /** The connection of this stream is gone. */
   forgetStream(stream: ClientStream): void
@@ -406,13 +408,7 @@ export class ClientSession implements ClientStreamOwner {
     if (own !== undefined) {
       this.#take(own.stream)
       own.stream.close()
-    } else {
-      const foreign = this.#host.findStream(id)
-      if (foreign !== undefined) {
-        foreign.session.endStream(foreign.stream)
-        foreign.stream.close()
-      } else this.#host.node.closeConnection(id)
-    }
+    } else this.#host.closeConnection(id)
     this.#outbox.push(encodeCloseOk(id))
   }
 

@@ -72,6 +72,16 @@ export class IpcServer implements AsyncDisposable {
     return this.#sessions.size
   }
 
+  /** Ends a stream of the node with FIN, whoever owns it; a driver that does hears of it. */
+  closeConnection(id: number): void {
+    const owned = this.#streams.get(id)
+    if (owned === undefined) this.#options.node.closeConnection(id)
+    else {
+      owned.session.endStream(owned.stream)
+      owned.stream.close()
+    }
+  }
+
   /** Drivers see the end of the socket; the path is removed. */
   async close(): Promise<void> {
     if (this.#isClosed) return
@@ -112,6 +122,7 @@ export class IpcServer implements AsyncDisposable {
         if (!server.#isClosed) lent.get(port)?.restore()
       },
       findStream: (id) => server.#streams.get(id),
+      closeConnection: (id) => server.closeConnection(id),
       adoptStream: (stream, session) => server.#streams.set(stream.id, { stream, session }),
       forgetStream: (stream) => server.#streams.delete(stream.id),
       countAcceptDrop: () => {

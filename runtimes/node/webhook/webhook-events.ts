@@ -1,7 +1,7 @@
 /** A node's news as webhook events, names and members of the base generation (spec/07 §10.2). */
 import type { SocketAddress } from '../../../core/wire/address.ts'
 import { formatAddress } from '../../../core/wire/address.ts'
-import type { NodeEvent, PilotNode } from '../../shared/api.ts'
+import type { ConnectionInfo, NodeEvent, PilotNode } from '../../shared/api.ts'
 
 export type EmitWebhook = (name: string, data?: Readonly<Record<string, unknown>>) => void
 
@@ -120,11 +120,18 @@ function inbound({ id, localPort, remote: from }: StreamPlace): Record<string, u
 }
 
 function remote({ id, localPort, remote: from }: StreamPlace): Record<string, unknown> {
+  return connectionPlace({ id, localPort, remoteAddress: from.address, remotePort: from.port })
+}
+
+/** Members of `conn.*` events about a stream that is there. */
+export function connectionPlace(
+  connection: Pick<ConnectionInfo, 'id' | 'localPort' | 'remoteAddress' | 'remotePort'>,
+): Record<string, unknown> {
   return {
-    remote_addr: formatAddress(from.address),
-    remote_port: from.port,
-    local_port: localPort,
-    conn_id: id,
+    remote_addr: formatAddress(connection.remoteAddress),
+    remote_port: connection.remotePort,
+    local_port: connection.localPort,
+    conn_id: connection.id,
   }
 }
 

@@ -1,10 +1,13 @@
 /** Posts events to one URL: in order, one at a time, thrice if need be (spec/07 §10.1). Never holds anybody up. */
+import { createHmac } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeadLetters } from './dead-letters.ts'
 import { parseWebhookUrl } from './webhook-url.ts'
 
 export interface WebhookSenderOptions {
   readonly url: string
+  /** Each body is signed with it; `''` or absent for none. */
+  readonly secret?: string
   readonly nodeId: () => number
   readonly deadLetters: DeadLetters
   readonly warn: (text: string, facts: Record<string, string | number>) => void
@@ -96,6 +99,13 @@ export class WebhookSender {
     }
   }
 
+  /** As the newest reference signs (spec/07 §10.1): hex HMAC-SHA256 of the body. */
+  #signature(body: string): Record<string, string> {
+    const { secret = '' } = this.#options
+    if (secret === '') return {}
+    return { 'X-Pilot-Signature-256': createHmac('sha256', secret).update(body).digest('hex') }
+  }
+
   async #post(
     body: string,
   ): Promise<'taken' | { readonly isFinal: boolean; readonly reason: string }> {
@@ -105,7 +115,7 @@ export class WebhookSender {
       try {
         response = await fetch(url, {
           method: 'POST',
-          headers: { 'Content-Type': 'application/json' },
+          headers: { 'Content-Type': 'application/json', ...this.#signature(body) },
           body,
           redirect: 'manual',
           signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ATTEMPT_MS)]),

@@ -6,15 +6,23 @@ import { DeadLetters } from './dead-letters.ts'
 import { type EmitWebhook, watchNode } from './webhook-events.ts'
 import { WebhookSender } from './webhook-sender.ts'
 
+interface WebhookOptions {
+  readonly home: string
+  readonly log: Log
+  readonly secret?: string
+}
+
 export class Webhook {
   readonly #deadLetters: DeadLetters
   readonly #log: Log
+  readonly #secret: string
   #node: PilotNode | undefined
   #unwatch: () => void = () => {}
   #sender: WebhookSender | undefined
 
-  /** `home`: where `~/.pilot/webhook-dead.jsonl` is. */
-  constructor({ home, log }: { readonly home: string; readonly log: Log }) {
+  /** `home`: where `~/.pilot/webhook-dead.jsonl` is. `secret`: signs what is sent, `''` for not. */
+  constructor({ home, log, secret = '' }: WebhookOptions) {
+    this.#secret = secret
     this.#deadLetters = new DeadLetters(join(home, '.pilot', 'webhook-dead.jsonl'))
     this.#log = log
   }
@@ -44,6 +52,7 @@ export class Webhook {
         ? undefined
         : new WebhookSender({
             url,
+            secret: this.#secret,
             nodeId: () => this.#node?.nodeId ?? 0,
             deadLetters: this.#deadLetters,
             warn: (text, facts) => this.#log.warn(text, facts),

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -18,6 +19,8 @@ let url: string
 /** What the next requests are answered; then 200. */
 let answers: (number | string)[]
 const got: Record<string, unknown>[] = []
+let lastSignature: unknown
+let lastBody = ''
 const opened: { close(): unknown }[] = []
 
 beforeEach(async () => {
@@ -32,6 +35,8 @@ beforeEach(async () => {
     else response.statusCode = answer
     if (response.statusCode === 200)
       got.push({ ...JSON.parse(body), type: request.headers['content-type'] })
+    lastSignature = request.headers['x-pilot-signature-256']
+    lastBody = body
     response.end()
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -44,9 +49,10 @@ afterEach(async () => {
   rmSync(directory, { recursive: true })
 })
 
-const senderTo = (target: string): WebhookSender =>
+const senderTo = (target: string, secret = ''): WebhookSender =>
   new WebhookSender({
     url: target,
+    secret,
     nodeId: () => 7,
     deadLetters: new DeadLetters(join(directory, 'dead.jsonl')),
     warn: () => {},
@@ -70,6 +76,17 @@ describe('sender', () => {
     ])
     expect(got[1]).not.toHaveProperty('data')
     expect(got[0]!.timestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$/)
+  })
+
+  it('signs what it posts where a secret is given, as receivers of the newest reference verify', async () => {
+    const plain = senderTo(url)
+    plain.send('a')
+    await plain.stop()
+    expect(lastSignature).toBeUndefined()
+    const sender = senderTo(url, 'sécret')
+    sender.send('b', { text: 'é' })
+    await sender.stop()
+    expect(lastSignature).toBe(createHmac('sha256', 'sécret').update(lastBody).digest('hex'))
   })
 
   it('tries thrice what a server could not take, and keeps the order', async () => {

@@ -43,6 +43,25 @@ describe('flags of the daemon', () => {
     })
   })
 
+  it('takes the times of streams, and keeps idle ones unless told', () => {
+    expect(config()).toMatchObject({
+      timeWaitMs: 10_000,
+      idleTimeoutMs: undefined,
+      streamKeepaliveMs: undefined,
+    })
+    expect(
+      config('-idle-timeout', '2m', '-time-wait=500ms', '-keepalive', '20', '-webhook-secret', 's'),
+    ).toMatchObject({
+      idleTimeoutMs: 120_000,
+      timeWaitMs: 500,
+      keepaliveMs: 20_000,
+      streamKeepaliveMs: 20_000,
+      webhookSecret: 's',
+    })
+    expect(refused('-idle-timeout', '0')).toContain('-idle-timeout is above 0')
+    expect(refused('-time-wait', 'soon')).toContain('time-wait')
+  })
+
   it.each([
     [['-registry', 'h:1', '-public', '-encrypt=false']],
     [['--registry=h:1', '--public', '--encrypt=false']],

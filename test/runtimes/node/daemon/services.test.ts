@@ -379,7 +379,7 @@ describe('send-file against the services', () => {
       timeout: false,
     })
     expect(
-      await cli.run('subscribe', '2', 'x', '--count', '1', '--timeout', '100ms', '--json'),
+      await cli.run('subscribe', '2', 'x', '--count', '1', '--timeout', '1s', '--json'),
     ).toMatchObject({
       code: 0,
       json: { events: [], timeout: true },

@@ -38,6 +38,8 @@ let nowMs = Date.parse('2026-02-27T12:00:00Z')
 let scores: Map<number, number>
 let changes: [node: number, delta: number][]
 let network: FakeNetwork
+/** Words for webhooks, by node. */
+const told: [nodeId: number, name: string, data: Record<string, unknown>][] = []
 let submitter: Side
 let worker: Side
 const sides: Side[] = []
@@ -55,7 +57,10 @@ function side(nodeId: number): Side {
   const home = mkdtempSync(join(tmpdir(), 'pilot-tasks-'))
   const now = (): number => nowMs
   const log = createLog(() => {}, 'error', 'text')
-  const desk = new DaemonTaskDesk({ node, home, log, now })
+  const emit = (name: string, data?: object): void => {
+    told.push([nodeId, name, { ...data }])
+  }
+  const desk = new DaemonTaskDesk({ node, home, log, emit, now })
   const service = new TaskSubmitService({ desk, setTimer: () => () => {} })
   node.listen(1003).onconnection = (connection) => service.serve(connection)
   const calls = new TaskCalls({ store: new TaskStore(home), dial: dialTasks(node, 1000), now })
@@ -65,6 +70,7 @@ function side(nodeId: number): Side {
 }
 
 beforeEach(() => {
+  told.length = 0
   scores = new Map()
   changes = []
   network = new FakeNetwork()
@@ -153,6 +159,14 @@ describe('a task', () => {
     await expect(worker.calls.sendResults(id, { text: 'again' })).rejects.toMatchObject({
       code: 'ERR_TASK_STATE',
     })
+    const from = '0:0000.0000.0002'
+    expect(told).toEqual([
+      [2, 'task.submitted', { task_id: id, from: '0:0000.0000.0001', size: 13 }],
+      [1, 'task.status', { task_id: id, from, status: 'ACCEPTED' }],
+      [1, 'task.status', { task_id: id, from, status: 'EXECUTING' }],
+      [1, 'task.results', { task_id: id, from, type: 'text', size: 4 }],
+      [1, 'task.status', { task_id: id, from, status: 'SUCCEEDED' }],
+    ])
   })
 
   it('is refused to a node whose score is below ours, or not to be learned', async () => {
