@@ -114,6 +114,18 @@ export class RegistryRequests {
   lookup(peerId: number): RegistryRequest {
     return { message: { type: 'lookup', node_id: peerId } }
   }
+  /**
+   * Deviation: says who asks, which no daemon of the references does. Later registries tell the name of a private
+   * node only to nodes it trusts (spec/05 §7), others pass over it.
+   */
+  resolveHostname(hostname: string): RegistryRequest {
+    const message = { type: 'resolve_hostname', hostname }
+    if (this.#nodeId === 0) return { message }
+    return {
+      message: { ...message, requester_id: this.#nodeId },
+      challenge: challenge.resolveHostnameChallenge(this.#nodeId),
+    }
+  }
 
   /**
    * `isBound`: the signature covers the new key, as our and the latest registries want; the others want the

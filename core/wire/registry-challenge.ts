@@ -32,6 +32,11 @@ export function resolveChallenge(requesterId: number, nodeId: number): string {
   return `resolve:${requesterId}:${nodeId}`
 }
 
+/** Of the latest registries in strict directory mode; all others take the name without a signature (spec/05 §8). */
+export function resolveHostnameChallenge(requesterId: number): string {
+  return `resolve_hostname:${requesterId}`
+}
+
 /** As sent, not sorted. */
 export function punchChallenge(nodeA: number, nodeB: number): string {
   return `punch:${nodeA}:${nodeB}`

@@ -69,7 +69,7 @@ export class RegistryCalls implements RegistryApi {
   }
 
   resolveHostname(hostname: string, options?: CallOptions): Promise<RegistryReply> {
-    return this.request({ type: 'resolve_hostname', hostname }, options)
+    return this.ask(this.#machine.requests.resolveHostname(hostname), options)
   }
 
   lookup(nodeId: number): Promise<RegistryReply> {

@@ -75,3 +75,14 @@ it('names addresses of the own network in register only where there are any', ()
     lan_addrs: lanAddrs,
   })
 })
+
+it('says who asks for a name, as later registries want for private nodes, once it is somebody', () => {
+  const name = { type: 'resolve_hostname', hostname: 'bob' }
+  expect(new RegistryRequests(new Uint8Array(32), 7).resolveHostname('bob')).toEqual({
+    message: { ...name, requester_id: 7 },
+    challenge: 'resolve_hostname:7',
+  })
+  expect(new RegistryRequests(new Uint8Array(32), 0).resolveHostname('bob')).toEqual({
+    message: name,
+  })
+})
