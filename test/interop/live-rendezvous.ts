@@ -1,32 +1,42 @@
-/** Our rendezvous on fixed loopback ports and one store, so that it can be killed and come back. */
+/** A rendezvous of some kind on fixed loopback ports and one store, so that it can be killed and come back. */
 import type { ChildProcess } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { endProgram, isRunning, type Program, startProgram } from './processes.ts'
+import type { Kind } from './programs.ts'
 
 const READY_MS = 10_000
 
-/** Of every rendezvous here. */
+/** Of every rendezvous here that knows one. */
 export const ADMIN_TOKEN = 'live-admin'
 
 export class LiveRendezvous {
   readonly registry: string
   readonly beacon: string
+  readonly kind: Kind
   readonly #program: Program
   readonly #home: string
   #process: ChildProcess | undefined
 
-  private constructor(program: Program, home: string, registryPort: number, beaconPort: number) {
+  private constructor(
+    kind: Kind,
+    program: Program,
+    home: string,
+    registryPort: number,
+    beaconPort: number,
+  ) {
+    this.kind = kind
     this.#program = program
     this.#home = home
     this.registry = `127.0.0.1:${registryPort}`
     this.beacon = `127.0.0.1:${beaconPort}`
   }
 
-  static async create(program: Program, home: string): Promise<LiveRendezvous> {
-    const rendezvous = new LiveRendezvous(program, home, await freeTcpPort(), await freeUdpPort())
+  static async create(kind: Kind, program: Program, home: string): Promise<LiveRendezvous> {
+    const [tcp, udp] = [await freeTcpPort(), await freeUdpPort()]
+    const rendezvous = new LiveRendezvous(kind, program, home, tcp, udp)
     await rendezvous.start()
     return rendezvous
   }
@@ -36,8 +46,9 @@ export class LiveRendezvous {
     const started = performance.now()
     const args = [
       ...['-registry-addr', this.registry, '-beacon-addr', this.beacon],
-      ...['-store', join(this.#home, 'rendezvous.sqlite'), '-registrations-per-minute', '1000'],
-      ...['-admin-token', ADMIN_TOKEN],
+      ...['-store', join(this.#home, this.kind === 'ours' ? 'rendezvous.sqlite' : 'state.json')],
+      ...(this.kind === 'ours' ? ['-registrations-per-minute', '1000'] : []),
+      ...(this.kind === 'G1' ? [] : ['-admin-token', ADMIN_TOKEN]),
     ]
     const child = startProgram(
       this.#program,

@@ -4,13 +4,22 @@
  *     npm run build
  *     PILOT_REFERENCE_G1=<folder> PILOT_REFERENCE_G2=<folder> node test/interop/live.ts [words]
  *
- * Each folder holds `daemon` and `pilotctl` of one generation. A generation without a folder is skipped, and said
- * so. With words only the scenarios whose name contains one of them run. `PILOT_INTEROP_KEEP=1` keeps the homes
- * and logs. Exit code 1 when a check failed.
+ * Each folder holds `daemon`, `pilotctl` and `rendezvous` of one generation. A generation without a folder is skipped,
+ * and said so; so is the reference's library, a program that `PILOT_REFERENCE_DRIVER` names (official-driver.ts). What
+ * cannot work is listed with the reason. With words only the scenarios whose name contains one of them run.
+ * `PILOT_INTEROP_KEEP=1` keeps the homes and logs. Exit code 1 when a check failed.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import {
+  type Combination,
+  combinationName,
+  combinations,
+  exception,
+  leftOut,
+} from './combinations.ts'
+import { type OfficialDriver, officialDrivers } from './official-driver.ts'
 import { killAll } from './processes.ts'
 import {
   GENERATIONS,
@@ -21,12 +30,13 @@ import {
   referencePrograms,
 } from './programs.ts'
 import { Report } from './report.ts'
-import { type Available, between, pair, type Scenario, services } from './scenarios.ts'
+import { type Available, between, combination, library, pair, type Scenario } from './scenarios.ts'
 
 /** Scenarios at the same time: they mostly wait for heartbeats and silence. */
 const PARALLEL = 4
 
-function scenariosOf(available: Available): Scenario[] {
+/** Nodes in depth at our rendezvous, every combination of programs, and the reference's library. */
+function scenariosOf(available: Available, drivers: readonly OfficialDriver[]): Scenario[] {
   const ours = { kind: 'ours' } as const
   const scenarios: Scenario[] = []
   for (const kind of GENERATIONS) {
@@ -36,16 +46,32 @@ function scenariosOf(available: Available): Scenario[] {
         pair(available, { kind }, ours, isPublic),
         pair(available, { kind: 'ours', pilotctl: kind }, { kind }, isPublic),
       )
-    scenarios.push(
-      services(available, { kind }, ours),
-      services(available, { kind: 'ours', pilotctl: kind }, { kind, pilotctl: 'ours' }),
-    )
   }
   if (available.G1 !== undefined && available.G2 !== undefined)
     for (const isPublic of [true, false]) scenarios.push(between(available, isPublic))
   for (const isPublic of [true, false]) scenarios.push(pair(available, ours, ours, isPublic))
-  scenarios.push(services(available, ours, ours))
+  for (const one of combinationsOf(available))
+    if (exception(one) === undefined) scenarios.push(combination(available, one))
+  for (const driver of drivers) scenarios.push(library(available, driver))
   return scenarios
+}
+
+function combinationsOf(available: Available): Combination[] {
+  return combinations((['ours', ...GENERATIONS] as const).filter((one) => available[one]))
+}
+
+/** What is not tried, grouped by the reason. */
+function exceptionsOf(available: Available): string {
+  const byReason = new Map<string, string[]>()
+  const add = (reason: string, one: Combination): void => {
+    byReason.set(reason, [...(byReason.get(reason) ?? []), combinationName(one)])
+  }
+  for (const one of combinationsOf(available)) {
+    const reason = exception(one)
+    if (reason !== undefined) add(`excepted: ${reason}`, one)
+    else for (const [part, why] of leftOut(one)) add(`without ${part}: ${why}`, one)
+  }
+  return [...byReason].map(([reason, names]) => `${reason}\n  ${names.join('\n  ')}`).join('\n')
 }
 
 async function main(words: readonly string[]): Promise<number> {
@@ -57,7 +83,10 @@ async function main(words: readonly string[]): Promise<number> {
   }
   // Without a reference there is no interop to check.
   if (Object.keys(found).length === 0) return 0
-  const scenarios = scenariosOf({ ...found, ours: ourPrograms() }).filter(
+  const drivers = await officialDrivers()
+  if (typeof drivers === 'string') console.log(`skipped: the reference's library (${drivers})`)
+  const available = { ...found, ours: ourPrograms() }
+  const scenarios = scenariosOf(available, typeof drivers === 'string' ? [] : drivers).filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   )
   const folder = mkdtempSync(join(tmpdir(), 'pilot-live-'))
@@ -80,6 +109,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
   const { entries, failures } = report
   console.log(`\n${report.table()}\n`)
+  if (words.length === 0) console.log(`${exceptionsOf(available)}\n`)
   console.log(
     `${scenarios.length} scenarios, ${entries.length} checks, ${failures.length} failed, ${seconds(performance.now() - started)}`,
   )

@@ -1,12 +1,7 @@
-/** Networks at our rendezvous: made with its admin token, joined by token, left. */
+/** Networks: made with its admin token, joined by token, left. */
 import { type Checks, expectEqual } from './checks.ts'
 import type { Json, LiveNode } from './live-node.ts'
 import { ADMIN_TOKEN } from './live-rendezvous.ts'
-
-/** Programs of February 2026 know no networks. */
-export function knowsNetworks({ kind, drivenBy }: LiveNode): boolean {
-  return kind !== 'G1' && drivenBy !== 'G1'
-}
 
 export async function networks(checks: Checks, owner: LiveNode, member: LiveNode): Promise<void> {
   const names = `${owner.name}, ${member.name}`

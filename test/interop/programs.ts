@@ -13,6 +13,7 @@ export const GENERATIONS: readonly Generation[] = ['G1', 'G2']
 export interface Programs {
   readonly daemon: Program
   readonly pilotctl: Program
+  readonly rendezvous: Program
 }
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -22,7 +23,7 @@ export function referenceFolder(generation: Generation): { folder: string } | { 
   const variable = `PILOT_REFERENCE_${generation}`
   const folder = process.env[variable]
   if (folder === undefined || folder === '') return { missing: `${variable} is not set` }
-  for (const name of ['daemon', 'pilotctl'])
+  for (const name of ['daemon', 'pilotctl', 'rendezvous'])
     try {
       accessSync(join(folder, name), constants.X_OK)
     } catch {
@@ -35,10 +36,11 @@ export function referencePrograms(folder: string): Programs {
   return {
     daemon: { command: join(folder, 'daemon'), prefix: [] },
     pilotctl: { command: join(folder, 'pilotctl'), prefix: [] },
+    rendezvous: { command: join(folder, 'rendezvous'), prefix: [] },
   }
 }
 
-export function ourPrograms(): Programs & { readonly rendezvous: Program } {
+export function ourPrograms(): Programs {
   return {
     daemon: built('runtimes/node/bin/pilot-daemon.js'),
     pilotctl: built('runtimes/node/bin/pilotctl.js'),

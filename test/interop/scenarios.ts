@@ -1,22 +1,21 @@
-/**
- * Who meets whom. Two G1 daemons never meet: their closed streams answer each other's FIN for ever
- * (spec/06 §13) and eat the machine.
- */
+/** Who meets whom, and what they do. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Checks, expectEqual } from './checks.ts'
+import { type Combination, combinationName, leftOut } from './combinations.ts'
 import { commands, datagram } from './command-checks.ts'
 import { gateway } from './gateway-checks.ts'
 import { LiveNode } from './live-node.ts'
 import { LiveRendezvous } from './live-rendezvous.ts'
 import { nameserver } from './nameserver-checks.ts'
-import { knowsNetworks, networks } from './network-checks.ts'
-import type { Program } from './processes.ts'
+import { networks } from './network-checks.ts'
+import { type OfficialDriver, official } from './official-driver.ts'
 import type { Kind, Programs } from './programs.ts'
 import type { Report } from './report.ts'
 import { restartNode, restartRendezvous } from './restart-checks.ts'
+import { secure } from './secure-checks.ts'
 import { tasks } from './task-checks.ts'
-import { bench, events, file, message, ping, traffic } from './traffic-checks.ts'
+import { bench, events, file, message, ping, story, traffic } from './traffic-checks.ts'
 import { end, establish, establishCrossing, refuse } from './trust-checks.ts'
 
 export interface Scenario {
@@ -25,7 +24,7 @@ export interface Scenario {
 }
 
 export type Available = Readonly<Partial<Record<Kind, Programs>>> & {
-  readonly ours: Programs & { readonly rendezvous: Program }
+  readonly ours: Programs
 }
 
 interface Member {
@@ -78,24 +77,60 @@ export function pair(available: Available, a: Member, b: Member, isPublic: boole
   }
 }
 
-/** Two nodes that trust each other, and the services beside streams and files. */
-export function services(available: Available, a: Member, b: Member): Scenario {
-  const name = `${title(a)} - ${title(b)}, services`
+/** One of the combinations of programs: two nodes, through the story and the services beside it. */
+export function combination(
+  available: Available,
+  { rendezvous, a, b, pilotctl }: Combination,
+): Scenario {
+  const name = combinationName({ rendezvous, a, b, pilotctl })
+  const without = leftOut({ rendezvous, a, b, pilotctl })
+  const members = [a, b].map((kind) => ({ kind, pilotctl }))
   return {
     name,
     run: (report, folder) =>
-      withNodes(available, name, report, folder, [a, b], false, async (checks, _, nodes) => {
+      withNodes(
+        available,
+        name,
+        report,
+        folder,
+        members,
+        without.has('private nodes'),
+        async (checks, _, nodes) => {
+          const [first, second] = nodes as [LiveNode, LiveNode]
+          await Promise.all([info(checks, first), info(checks, second)])
+          await establish(checks, first, second)
+          await find(checks, first, second)
+          await tasks(checks, first, second)
+          for (const [near, far] of [
+            [first, second],
+            [second, first],
+          ] as const) {
+            await story(checks, near, far, !without.has('bench'))
+            if (!without.has('gateway')) await gateway(checks, near, far)
+            if (!without.has('secure channel')) await secure(checks, near, far)
+            if (far.kind === 'ours') await nameserver(checks, near, far)
+          }
+          if (!without.has('networks')) await networks(checks, first, second)
+          if (!without.has('silence')) await checks.quiet('all', nodes)
+          if (!without.has('untrust')) await end(checks, first, second)
+        },
+        rendezvous,
+      ),
+  }
+}
+
+/** The reference's client library beside one of two daemons of ours. */
+export function library(available: Available, driver: OfficialDriver): Scenario {
+  const name = `library of ${driver.generation} - ours`
+  const members: Member[] = [{ kind: 'ours' }, { kind: 'ours' }]
+  return {
+    name,
+    run: (report, folder) =>
+      withNodes(available, name, report, folder, members, false, async (checks, _, nodes) => {
         const [first, second] = nodes as [LiveNode, LiveNode]
         await establish(checks, first, second)
-        await tasks(checks, first, second)
-        for (const [near, far] of [
-          [first, second],
-          [second, first],
-        ] as const) {
-          if (near.drivenBy === 'ours') await gateway(checks, near, far)
-          if (far.kind === 'ours') await nameserver(checks, near, far)
-        }
-        if (knowsNetworks(first) && knowsNetworks(second)) await networks(checks, first, second)
+        await official(checks, driver, first, second)
+        await checks.quiet('library', nodes)
       }),
   }
 }
@@ -150,10 +185,15 @@ async function withNodes(
   members: readonly Member[],
   isPublic: boolean,
   body: (checks: Checks, rendezvous: LiveRendezvous, nodes: readonly LiveNode[]) => Promise<void>,
+  rendezvousKind: Kind = 'ours',
 ): Promise<void> {
   const checks = new Checks(report, name)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const rendezvous = await LiveRendezvous.create(available.ours.rendezvous, folder)
+  const rendezvous = await LiveRendezvous.create(
+    rendezvousKind,
+    available[rendezvousKind]!.rendezvous,
+    folder,
+  )
   const nodes = members.map(({ kind, pilotctl }, i) => {
     const letter = 'ABC'.charAt(i)
     return new LiveNode({

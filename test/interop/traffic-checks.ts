@@ -35,6 +35,23 @@ export async function traffic(checks: Checks, from: LiveNode, to: LiveNode): Pro
   await checks.quiet(`bench ${way}`, [from, to])
 }
 
+/** The short form: once each, without the waiting for silence. */
+export async function story(
+  checks: Checks,
+  from: LiveNode,
+  to: LiveNode,
+  hasBench: boolean,
+): Promise<void> {
+  const way = `${from.name}>${to.name}`
+  await checks.check(`ping ${way}`, () => ping(from, to))
+  await checks.check(`encrypted ${way}`, () => expectSecure(from, to))
+  await checks.check(`send-message ${way}`, () => message(from, to))
+  await checks.check(`send-file 300 KB ${way}`, () => file(from, to))
+  await checks.check(`subscribe+publish ${way}`, () => events(from, to, from))
+  await checks.check(`send+recv ${way}`, () => raw(from, to, 'send'))
+  if (hasBench) await checks.check(`bench 1 MB ${way}`, () => bench(from, to))
+}
+
 export async function ping(from: LiveNode, to: LiveNode): Promise<string> {
   const { results } = await from.ctl(['ping', to.hostname, '--count', '2', '--timeout', '10s'])
   expectEqual(results?.length, 2, 'ping results')
