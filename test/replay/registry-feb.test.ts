@@ -1,17 +1,10 @@
 /** Recorded conversations of unmodified daemons, and of a probing client, replayed against our registry. */
-import { readFileSync } from 'node:fs'
-import { expect, it } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import type { RegistryMessage } from '../../core/wire/registry-message.ts'
-import { type BenchConnection, RegistryBench } from './registry-bench.ts'
-
-interface Line {
-  readonly session: string
-  readonly conn: string
-  readonly t_ms: number
-  readonly note?: string
-  readonly dir: 'c2s' | 's2c'
-  readonly msg: RegistryMessage
-}
+import { type BenchConnection, RegistryBench } from '../signaling/registry-bench.ts'
+import { Mask } from './masks.ts'
+import { withoutAdditions } from './registry-additions.ts'
+import { registryLines } from './registry-lines.ts'
 
 interface Deviation {
   readonly why: string
@@ -19,30 +12,8 @@ interface Deviation {
   readonly ours: RegistryMessage | 'refused'
 }
 
-const lines: readonly Line[] = readFileSync(
-  new URL('../vectors/registry-session.jsonl', import.meta.url),
-  'utf8',
-)
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as Line)
-
-/** Members that later registries add to these answers, and so does ours (spec/05 §1.2). */
-const ADDITIONS: Readonly<Record<string, readonly string[]>> = {
-  register_ok: ['observed_addr', 'protocol_version', 'hostname_error'],
-  resolve_ok: ['public_key', 'key_age_days'],
-  poll_handshakes_ok: ['public_key'],
-  list_networks_ok: ['enterprise', 'created'],
-}
-
-/** Unless they were recorded. */
-function withoutAdditions(reply: RegistryMessage, recorded: RegistryMessage): RegistryMessage {
-  const text = JSON.stringify(recorded)
-  const added = (ADDITIONS[String(reply.type)] ?? []).filter((name) => !text.includes(`"${name}"`))
-  return JSON.parse(JSON.stringify(reply), (name, value) =>
-    added.includes(name) ? undefined : value,
-  )
-}
+const lines = registryLines('registry-session')
+const mask = new Mask('registry of February 2026')
 
 /** By the number of the answer's line in the file, from 0. */
 const DEVIATIONS: Readonly<Record<number, Deviation>> = {
@@ -80,16 +51,6 @@ const DEVIATIONS: Readonly<Record<number, Deviation>> = {
   },
 }
 
-/** Wall-clock times differ; an error's text may (spec/04 §4), but it must be there. */
-function comparable(message: RegistryMessage): unknown {
-  return JSON.parse(JSON.stringify(message), (name, value) => {
-    if (name === 'time' || name === 'timestamp')
-      return Number.isInteger(value) && value > 0 ? 'a time' : value
-    if (name === 'error') return typeof value === 'string' && value !== '' ? 'a text' : value
-    return value
-  })
-}
-
 it.each(['feb-daemons', 'feb-probe'])('answers session %s as recorded', (session) => {
   const bench = new RegistryBench()
   const connections = new Map<string, BenchConnection>()
@@ -108,19 +69,21 @@ it.each(['feb-daemons', 'feb-probe'])('answers session %s as recorded', (session
     const reply = withoutAdditions(connection.send(request), line.msg)
     const deviation = DEVIATIONS[number]
     const context = `line ${number} ${before.note ?? ''} ${JSON.stringify(request)}`
-    const recorded = comparable(line.msg)
-    if (deviation === undefined) expect(comparable(reply), context).toEqual(recorded)
+    const recorded = line.msg
+    if (deviation === undefined) expect(mask.over(reply, recorded), context).toEqual(recorded)
     else {
       const ours =
         deviation.ours === 'refused'
           ? { type: 'error', error: 'a text' }
           : deviation.ours.type === undefined
-            ? { ...(recorded as RegistryMessage), ...deviation.ours }
-            : comparable({ time: 1, ...deviation.ours })
+            ? { ...recorded, ...deviation.ours }
+            : { time: 1, ...deviation.ours }
       expect(ours, `${context} is as recorded: no deviation`).not.toEqual(recorded)
-      expect(comparable(reply), `${context} (${deviation.why})`).toEqual(ours)
+      expect(mask.over(reply, ours), `${context} (${deviation.why})`).toEqual(ours)
     }
     answers++
   })
   expect(answers).toBe(session === 'feb-daemons' ? 65 : 134)
 })
+
+afterAll(() => mask.expectAllUsed())
