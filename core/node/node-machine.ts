@@ -83,7 +83,7 @@ export class NodeMachine {
     this.#scheduler = new Scheduler(context, this.#ports)
     this.#peers = new PeerTable(context, this.#scheduler, this.#trust)
     this.#streams = new StreamTable(context, this.#ports, this.#peers, this.#scheduler)
-    this.#prober = new Prober(context)
+    this.#prober = new Prober(context, this.#scheduler)
     this.#writer = new FrameWriter(0, beacon)
     const parts = {
       context,
@@ -548,6 +548,8 @@ export class NodeMachine {
 
   /** Frames come by the path, and nothing that we send there is answered. */
   #suspectPath(peer: Peer, now: Instant): void {
+    // It may only be the size: small datagrams leave at once, and the path is not to blame yet.
+    if (peer.mtu.handleBlackHole(now)) return this.#scheduler.segmentShrunk(peer, now)
     peer.paths.suspect(now)
     this.#prober.probeWanted(peer, now)
     this.#scheduler.touchPeer(peer, now)

@@ -22,6 +22,11 @@ export interface NodeMachineOptions {
    * Paths made for single peers may come beside it. Default false.
    */
   readonly relayOnly?: boolean
+  /**
+   * Largest UDP payload that the interface takes which leads to an endpoint: path MTU discovery ends there (RFC 8899).
+   * Default: every path is taken to carry 1232 bytes and no more.
+   */
+  readonly datagramBytesMax?: (to: Endpoint) => number
   /** `ip:port` of this node inside of its own network, asked at every registration (spec/05 §5.1). */
   readonly lanAddresses?: () => readonly string[]
   readonly hostname?: string

@@ -63,6 +63,7 @@ export class PacketReceiver {
     }
     if (stream !== undefined) {
       const { seq, ack, window, payload } = reader
+      if (stream.connection.peerIsModern) peer.isModern = true
       const wasOpen = stream.connection.state !== 'CLOSED'
       stream.connection.handleSegment(flags, seq, ack, window, payload, now)
       if ((flags & FLAG.RST) !== 0 && wasOpen && stream.connection.state === 'CLOSED')

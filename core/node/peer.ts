@@ -3,6 +3,7 @@
  * that wait. Plain state with its invariants; the node machine decides.
  */
 import type { Instant } from '../machine.ts'
+import { PathMtu } from '../nat/path-mtu.ts'
 import type { ArrivalPath, PathSelector } from '../nat/path-selector.ts'
 import type { Timed } from '../timer-heap.ts'
 import type { KeyProfile } from '../tunnel/session.ts'
@@ -29,7 +30,9 @@ const OUTBOX_UNKEYED_MAX = 64
 const OUTBOX_KEYED_MAX = 1024
 const PROBES_MAX = 32
 
-const SEGMENT_OVERHEAD_BYTES = SEALED_HEADER_BYTES + PACKET_HEADER_BYTES + SEAL_TAG_BYTES
+/** What is around the payload of a packet in a sealed frame. */
+export const SEGMENT_OVERHEAD_BYTES: number =
+  SEALED_HEADER_BYTES + PACKET_HEADER_BYTES + SEAL_TAG_BYTES
 
 /** What the registry was asked about a peer. */
 export type Inquiry =
@@ -42,6 +45,8 @@ export interface Probe {
   readonly sentOn: ArrivalPath | undefined
   readonly sentAt: Instant
   readonly payload: Uint8Array
+  /** Set for a probe of the path's MTU: its size as a datagram. */
+  readonly datagramBytes: number | undefined
   /** Set for a ping that the application asked for. */
   readonly pingId: number | undefined
 }
@@ -51,6 +56,9 @@ export class Peer implements Timed {
   readonly id: number
   readonly tunnel: Tunnel
   readonly paths: PathSelector
+  readonly mtu: PathMtu = new PathMtu()
+  /** Known to count windows in bytes, and so to take segments of any size (spec/10 §1). */
+  isModern = false
   readonly streams: Map<number, Stream> = new Map()
   /** Ed25519 key, pinned or registered; `undefined` until the registry told it. */
   identityKey: Uint8Array | undefined
@@ -102,7 +110,9 @@ export class Peer implements Timed {
 
   /** Stream payload that fits one frame of the present way, where that is known to take more than others. */
   get segmentBytes(): number | undefined {
-    const frameBytes = this.paths.frameBytesMax
+    const { paths } = this
+    const ofNetwork = paths.isProven ? this.mtu.bytesTo(paths.endpoint) : undefined
+    const frameBytes = paths.frameBytesMax ?? ofNetwork
     return frameBytes === undefined ? undefined : frameBytes - SEGMENT_OVERHEAD_BYTES
   }
 

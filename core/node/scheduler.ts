@@ -93,6 +93,22 @@ export class Scheduler {
     }
   }
 
+  /** The way that packets of the peer take carries larger ones now. */
+  segmentChanged(peer: Peer): void {
+    const { segmentBytes } = peer
+    for (const stream of peer.streams.values()) stream.connection.setSegmentBytes(segmentBytes)
+  }
+
+  /** It carries less than it did: what is under way is lost, and leaves again in smaller pieces. */
+  segmentShrunk(peer: Peer, now: Instant): void {
+    const { segmentBytes } = peer
+    for (const stream of [...peer.streams.values()]) {
+      stream.connection.handlePathChange(now, { segmentBytes })
+      this.touchStream(stream)
+    }
+    this.touchPeer(peer, now)
+  }
+
   /** The outlet that packets of the peer take now has enough to do. */
   isPaused({ paths }: Peer): boolean {
     const { paused, options } = this.#context
@@ -131,6 +147,7 @@ export class Scheduler {
   armPeer(peer: Peer): void {
     this.#timers.set(peer, peer.tunnel.pollTimeout())
     this.#timers.set(peer, peer.paths.pollTimeout())
+    this.#timers.set(peer, peer.mtu.pollTimeout())
     this.#timers.set(peer, peer.nudgeAt)
     this.#timers.set(peer, peer.lastUseAt + PEER_IDLE_MS + 1)
   }

@@ -142,6 +142,10 @@ export class Connection {
   get isDrained(): boolean {
     return this.#sender.isDrained
   }
+  /** The peer counts windows in bytes and takes segments of any size (spec/10 §1). */
+  get peerIsModern(): boolean {
+    return this.#receiver.peerIsModern
+  }
   /** What was sent went unanswered again and again: the way there may be dead, whatever comes from there. */
   get isStuck(): boolean {
     if (this.#state === 'SYN_SENT') return this.#opening.repeats >= STUCK_SYNS
@@ -308,6 +312,11 @@ export class Connection {
   /** The tunnel is gone: closed without a packet. */
   abort(reason: 'reset' | 'timeout', _now: Instant): void {
     if (this.#state !== 'CLOSED') this.#finish(reason, false)
+  }
+
+  /** Payload of a segment that the present path carries, toward peers that count bytes; what is under way stays as it is. */
+  setSegmentBytes(bytes: number | undefined): void {
+    this.#sender.setPathSegment(bytes)
   }
 
   /** The packets take another way: what was lost on the old one is sent again at once. */

@@ -26,6 +26,7 @@ import { FileStorage } from './file-storage.ts'
 import { lanAddresses } from './lan-addresses.ts'
 import { PathListener, type WebSocketPathOptions } from './path-listener.ts'
 import { registryConnector } from './registry-socket.ts'
+import { datagramBytesTo } from './route-mtu.ts'
 import type { WebRtcChoice } from './rtc/backend.ts'
 import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
@@ -167,7 +168,7 @@ function checkAddresses(options: CreateNodeOptions, transport: Transport): void 
 type TransportParts = Pick<PilotNodeOptions, 'socket' | 'registry'> & {
   readonly machine: Pick<
     NodeMachineOptions,
-    'localEndpoint' | 'fixedEndpoint' | 'beacon' | 'relayOnly' | 'lanAddresses'
+    'localEndpoint' | 'fixedEndpoint' | 'beacon' | 'relayOnly' | 'lanAddresses' | 'datagramBytesMax'
   >
 }
 
@@ -201,6 +202,7 @@ async function udpParts(
     machine: {
       localEndpoint: socket.localEndpoint,
       lanAddresses: () => lanAddresses(socket.localEndpoint),
+      datagramBytesMax: (to) => datagramBytesTo(to),
       ...(beacon === undefined ? {} : { beacon }),
       ...(fixedEndpoint === undefined ? {} : { fixedEndpoint }),
     },

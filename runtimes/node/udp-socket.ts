@@ -50,7 +50,8 @@ export class UdpSocket implements DatagramSocket {
   send(datagram: Uint8Array, { address, port }: Endpoint): void {
     if (this.#isClosed) return
     const socket = address.includes(':') ? this.#v6 : this.#v4
-    socket?.send(datagram, 0, datagram.length, port, address, ignore)
+    // Without a callback an error is nobody's: this datagram is lost, as any may be.
+    socket?.send(datagram, 0, datagram.length, port, address)
   }
 
   async close(): Promise<void> {
@@ -81,9 +82,6 @@ export class UdpSocket implements DatagramSocket {
     return endpoint
   }
 }
-
-/** A UDP send error means that this datagram is lost, as any may be. */
-function ignore(): void {}
 
 /** `''` is every address. @throws {UsageError} `ERR_INVALID_ARGUMENT`. */
 export function parseListen(text: string): Endpoint {
