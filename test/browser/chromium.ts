@@ -5,6 +5,11 @@ import { build } from 'esbuild'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 
 export const CHROMIUM: string = process.env.CHROMIUM ?? '/usr/bin/chromium'
+/**
+ * What takes a second or two on a quiet machine, and the tests print what it took, may take so long on one with other
+ * work. What is broken takes for ever, or until a timer of half a minute.
+ */
+export const LOADED_MS = 10_000
 
 const FLAGS = [
   '--no-sandbox',

@@ -7,7 +7,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
 import { User } from '../e2e/programs.ts'
-import { CHROMIUM, launch } from './chromium.ts'
+import { CHROMIUM, LOADED_MS, launch } from './chromium.ts'
 import { buildAll, CONSOLE_FOLDER, ConsolePage, type Look, serveFolder } from './console-page.ts'
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
@@ -212,7 +212,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the console', () => {
     await a.page.reload()
     const started = Date.now()
     await a.joined()
-    expect(Date.now() - started).toBeLessThan(2000)
+    expect(Date.now() - started).toBeLessThan(LOADED_MS)
     await a.message('remember this').waitFor()
     expect(await a.page.locator('.own strong').textContent()).toBe('again-a')
     await b.say('and this')

@@ -139,10 +139,8 @@ describe('requests', () => {
       { type: 'dial', to: to(2, 9) },
       { type: 'close', id: 77 },
     )
-    const started = performance.now()
     // Close takes no part in the queue.
     expect(await raw.next()).toEqual({ type: 'close-ok', id: 77 })
-    expect(performance.now() - started).toBeLessThan(150)
     expect((await raw.next()).type).toBe('dial-ok')
     expect((await raw.next()).type).toBe('json')
     expect(await raw.next()).toEqual({ type: 'error', text: 'connection refused' })
