@@ -1,6 +1,6 @@
 /**
- * Congestion control behind one interface, and its plainest implementation. The sender decides what is
- * lost and when a loss episode begins and ends; a controller decides how much may be in flight.
+ * Congestion control behind one interface. The sender decides what is lost and when a loss episode begins and ends;
+ * a controller decides how much may be in flight, and how fast it leaves.
  */
 import type { Instant } from '../machine.ts'
 
@@ -10,13 +10,38 @@ export interface CongestionOptions {
   readonly maxWindowBytes: number
 }
 
+/** What one acknowledgement told. The object is reused: keep values, not the object. */
+export interface AckSample {
+  now: Instant
+  /** Bytes newly delivered, and newly taken for lost. */
+  deliveredBytes: number
+  lostBytes: number
+  /** Bytes under way before and after it. */
+  inFlightBefore: number
+  inFlightBytes: number
+  /** Round trip of the latest segment sent once, -1 without one; smoothed; the least there was. All in ms. */
+  rttMs: number
+  srttMs: number
+  minRttMs: number
+  /** Bytes per ms, 0 when unknown, and whether less was sent than allowed meanwhile. */
+  rate: number
+  isAppLimited: boolean
+  /** All that was under way when the round began has been acknowledged. */
+  isRoundStart: boolean
+  /** The window, or the pace, was what held the sender back. */
+  isLimited: boolean
+  /** Losses are being repaired that no timer told of. */
+  isRecovering: boolean
+}
+
 export interface CongestionController {
   /** Bytes that may be in flight. At least one segment. */
   readonly cwnd: number
   /** Bytes below which growth is exponential; Infinity before the first loss. */
   readonly ssthresh: number
-  /** `bytes` were delivered outside fast recovery while the window was what held the sender back. */
-  handleAck(bytes: number, now: Instant, srttMs: number): void
+  /** Bytes per ms that may leave; Infinity: whatever the window allows, at once. */
+  readonly pacingRate: number
+  handleAck(sample: AckSample): void
   /** A loss episode begins. */
   handleLoss(inFlightBytes: number, now: Instant): void
   /** The retransmission timer expired; `isRepeat` within one episode. */
@@ -31,72 +56,10 @@ export interface CongestionController {
   setSegment(segmentBytes: number, initialWindowBytes: number): void
 }
 
-/** RFC 5681 with appropriate byte counting (RFC 3465). */
-export class NewReno implements CongestionController {
-  #options: CongestionOptions
-  #cwnd: number
-  #ssthresh = Number.POSITIVE_INFINITY
-  #before: { cwnd: number; ssthresh: number } | undefined
+/** Round trips below this are the machine's own, or a local network's: a timer is too coarse to pace them. */
+export const FAST_RTT_MS = 2
 
-  constructor(options: CongestionOptions) {
-    this.#options = options
-    this.#cwnd = options.initialWindowBytes
-  }
-
-  get cwnd(): number {
-    return this.#cwnd
-  }
-  get ssthresh(): number {
-    return this.#ssthresh
-  }
-
-  handleAck(bytes: number): void {
-    const { segmentBytes, maxWindowBytes } = this.#options
-    const growth =
-      this.#cwnd < this.#ssthresh
-        ? Math.min(bytes, this.#ssthresh - this.#cwnd)
-        : (segmentBytes * bytes) / this.#cwnd
-    this.#cwnd = Math.min(maxWindowBytes, this.#cwnd + growth)
-  }
-
-  handleLoss(inFlightBytes: number): void {
-    this.#before = { cwnd: this.#cwnd, ssthresh: this.#ssthresh }
-    this.#ssthresh = this.#half(inFlightBytes)
-    this.#cwnd = this.#ssthresh
-  }
-
-  handleTimeout(inFlightBytes: number, isRepeat: boolean): void {
-    if (!isRepeat) {
-      this.#before = { cwnd: this.#cwnd, ssthresh: this.#ssthresh }
-      this.#ssthresh = this.#half(inFlightBytes)
-    }
-    this.#cwnd = this.#options.segmentBytes
-  }
-
-  handleSpurious(): void {
-    if (this.#before === undefined) return
-    this.#cwnd = Math.max(this.#cwnd, this.#before.cwnd)
-    this.#ssthresh = Math.max(this.#ssthresh, this.#before.ssthresh)
-    this.#before = undefined
-  }
-
-  handleIdle(): void {
-    this.#cwnd = Math.min(this.#cwnd, this.#options.initialWindowBytes)
-  }
-
-  reset(): void {
-    this.#cwnd = this.#options.initialWindowBytes
-    this.#ssthresh = Number.POSITIVE_INFINITY
-    this.#before = undefined
-  }
-
-  setSegment(segmentBytes: number, initialWindowBytes: number): void {
-    const isUnused = this.#cwnd === this.#options.initialWindowBytes
-    this.#options = { ...this.#options, segmentBytes, initialWindowBytes }
-    if (isUnused) this.#cwnd = initialWindowBytes
-  }
-
-  #half(inFlightBytes: number): number {
-    return Math.max(2 * this.#options.segmentBytes, inFlightBytes / 2)
-  }
+/** Pace of a window that is all there is to know: somewhat faster than it, for the window is what bounds. */
+export function windowRate(cwnd: number, srttMs: number, gain: number): number {
+  return srttMs < FAST_RTT_MS ? Number.POSITIVE_INFINITY : (gain * cwnd) / srttMs
 }

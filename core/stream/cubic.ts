@@ -1,6 +1,12 @@
-/** CUBIC (RFC 9438), the default: it refills a long path in seconds where NewReno needs minutes. */
+/** CUBIC (RFC 9438) with HyStart++ (RFC 9406): it refills a long path in seconds where NewReno needs minutes. */
 import type { Instant } from '../machine.ts'
-import type { CongestionController, CongestionOptions } from './congestion.ts'
+import {
+  type AckSample,
+  type CongestionController,
+  type CongestionOptions,
+  windowRate,
+} from './congestion.ts'
+import { HyStart } from './hystart.ts'
 
 const C = 0.4 // segments per second cubed
 const BETA = 0.7
@@ -24,6 +30,8 @@ export class Cubic implements CongestionController {
   /** What NewReno would have by now (RFC 9438 §4.3). */
   #wEst = 0
   #before: Saved | undefined
+  #srttMs = 0
+  readonly #hystart = new HyStart()
 
   constructor(options: CongestionOptions) {
     this.#options = options
@@ -37,10 +45,26 @@ export class Cubic implements CongestionController {
     return this.#ssthresh
   }
 
-  handleAck(bytes: number, now: Instant, srttMs: number): void {
+  get pacingRate(): number {
+    return this.paceOf(this.#cwnd)
+  }
+
+  /** Pace of a window that is perhaps smaller than ours. */
+  paceOf(cwnd: number): number {
+    return windowRate(cwnd, this.#srttMs, this.#cwnd < this.#ssthresh ? 2 : 1.25)
+  }
+
+  handleAck(sample: AckSample): void {
+    const { now, srttMs, deliveredBytes: bytes } = sample
     const { segmentBytes, maxWindowBytes } = this.#options
+    this.#srttMs = srttMs
+    const isFirstStart = this.#ssthresh === Number.POSITIVE_INFINITY
+    if (isFirstStart && this.#hystart.handleAck(sample.rttMs, sample.isRoundStart))
+      this.#ssthresh = this.#cwnd
+    if (!sample.isLimited || sample.isRecovering || bytes === 0) return
     if (this.#cwnd < this.#ssthresh) {
-      this.#cwnd = Math.min(maxWindowBytes, this.#cwnd + Math.min(bytes, this.#ssthresh))
+      const growth = Math.min(bytes, this.#ssthresh) / this.#hystart.divisor
+      this.#cwnd = Math.min(maxWindowBytes, this.#cwnd + growth)
       return
     }
     if (this.#epochAt === undefined) this.#startEpoch(now)
@@ -69,6 +93,14 @@ export class Cubic implements CongestionController {
     this.#cwnd = this.#options.segmentBytes
   }
 
+  /** The timer expired, but not for congestion: the window is soon what it was. */
+  handleBareTimeout(): void {
+    this.#before = { cwnd: this.#cwnd, ssthresh: this.#ssthresh, wMax: this.#wMax }
+    this.#ssthresh = Math.max(this.#cwnd, 2 * this.#options.segmentBytes)
+    this.#cwnd = this.#options.segmentBytes
+    this.#epochAt = undefined
+  }
+
   handleSpurious(): void {
     if (this.#before === undefined) return
     this.#cwnd = Math.max(this.#cwnd, this.#before.cwnd)
@@ -89,6 +121,8 @@ export class Cubic implements CongestionController {
     this.#wMax = 0
     this.#epochAt = undefined
     this.#before = undefined
+    this.#srttMs = 0
+    this.#hystart.reset()
   }
 
   setSegment(segmentBytes: number, initialWindowBytes: number): void {

@@ -1,15 +1,15 @@
 /**
- * The sending half of a connection: what is written, what is in flight, what is lost and what may leave
- * now. Loss recovery is RFC 6675 on the scoreboard of `in-flight.ts`, with a tail loss probe (RFC 8985 §7)
- * before the timer of RFC 6298 and undoing of needless reductions by duplicate reports (RFC 3708).
+ * The sending half of a connection: what is written, what is in flight and what may leave now. What is lost is
+ * `recovery.ts`'s to say, how much may be out a controller's, and in which pace `pacer.ts`'s.
  */
 import type { Instant } from '../machine.ts'
 import { serialAdd, serialDistance } from '../wire/serial.ts'
-import { BurstLimiter } from './burst-limiter.ts'
-import type { CongestionController } from './congestion.ts'
+import { type AckSample, type CongestionController, FAST_RTT_MS } from './congestion.ts'
 import { InFlight } from './in-flight.ts'
+import { Pacer } from './pacer.ts'
 import { type PathChange, PathTransition } from './path-transition.ts'
 import { PeerWindow } from './peer-window.ts'
+import { Recovery } from './recovery.ts'
 import { RttEstimator } from './rtt-estimator.ts'
 import { SendBuffer } from './send-buffer.ts'
 import { type ConnectionTuning, WINDOW_SLOT_BYTES } from './tuning.ts'
@@ -19,12 +19,8 @@ const NEVER = Number.POSITIVE_INFINITY
 const LARGE_INITIAL = 4
 /** A probe of a closed window carries this much. */
 const PERSIST_BYTES = 64
-/** Timer granularity of runtimes, added to the time a late segment is given. */
-const REORDER_SLACK_MS = 10
 /** A first piece this long can not be taken for a SACK, nor can what follows it (spec/03 §5). */
 const LOOKALIKE_CUT_BYTES = 4
-
-type Phase = 'open' | 'recovery' | 'timeout'
 
 export class Sender {
   readonly #tuning: ConnectionTuning
@@ -32,7 +28,9 @@ export class Sender {
   readonly #inFlight = new InFlight()
   readonly #rtt: RttEstimator
   readonly #congestion: CongestionController
-  readonly #bursts: BurstLimiter
+  readonly #recovery: Recovery
+  readonly #pacer: Pacer
+  readonly #sample: AckSample = blankSample()
   readonly #window: PeerWindow
   /** Sequence number of our first byte. */
   readonly #first: number
@@ -44,27 +42,11 @@ export class Sender {
 
   #peerIsModern = false
 
-  #phase: Phase = 'open'
-  /** Recovery ends when everything below is acknowledged. */
-  #recoveryEnd = 0
-  /** The first retransmission of an episode leaves whatever the window says (RFC 6675 §5). */
-  #mustRetransmit = false
-  /** Retransmissions of this episode not yet reported as needless; -1 when it cannot be undone. */
-  #undo = -1
   #duplicateAcks = 0
   #hasSack = false
-  #isWindowLimited = false
+  #isLimited = false
 
-  #rtoAt: Instant = NEVER
-  #probeAt: Instant = NEVER
-  #probeDue = false
-  /** `#probeAt` ends the wait for a segment that may be late. */
-  #probeIsReorder = false
-  /** End of the probe in flight, -1 for none. */
-  #probeEnd = -1
-  #probeWasOld = false
-  #probeWasAcked = false
-  #burstAt: Instant = NEVER
+  #pacedAt: Instant = NEVER
   #nagleAt: Instant = NEVER
   /** Payload that one packet of the present path carries, when that is more than any path does. */
   #pathSegment: number | undefined
@@ -87,7 +69,7 @@ export class Sender {
     this.#first = serialAdd(isn, 1)
     this.#buffer = new SendBuffer(tuning.sendBufferBytes)
     this.#rtt = new RttEstimator(tuning)
-    this.#bursts = new BurstLimiter(tuning.burstIntervalMs)
+    this.#pacer = new Pacer(tuning.burstIntervalMs)
     this.#window = new PeerWindow(tuning)
     this.#lastSentAt = this.#lastHeardAt = now
     this.#congestion = tuning.congestion({
@@ -95,6 +77,13 @@ export class Sender {
       initialWindowBytes: this.#initialWindow(tuning.segmentBytes),
       maxWindowBytes: tuning.cwndMaxBytes,
     })
+    this.#recovery = new Recovery(
+      this.#inFlight,
+      this.#rtt,
+      this.#congestion,
+      this.#transition,
+      tuning,
+    )
   }
 
   get cwnd(): number {
@@ -107,7 +96,7 @@ export class Sender {
     return this.#rtt
   }
   get inRecovery(): boolean {
-    return this.#phase !== 'open'
+    return this.#recovery.phase !== 'open'
   }
   get inFlightBytes(): number {
     return this.#inFlight.bytes
@@ -197,6 +186,7 @@ export class Sender {
     if (!wasKeepalive) this.#window.update(seq, slots, isNew)
 
     const flight = this.#inFlight.bytes
+    const { pipe } = this.#inFlight
     this.#inFlight.beginAck(this.#rtt.minMs, now)
     if (isNew) {
       this.#inFlight.acknowledge(acked)
@@ -209,26 +199,13 @@ export class Sender {
       this.duplicateAcks++
       this.#duplicateAcks++
     }
-    // What was sent on another path says nothing of this one.
-    const { deliveredSentAt } = this.#inFlight
-    const isOfThisPath = this.#transition.isOfThisPath(deliveredSentAt)
-    if (deliveredSentAt >= 0 && isOfThisPath) this.#rtt.sample(now - deliveredSentAt)
+    const rttMs = this.#measure(now)
     if (isNew) this.#rtt.clearBackOff()
-    this.#settleProbe(acked, isNew, isEmpty, now)
-
-    if (this.#phase !== 'open' && this.#una >= this.#recoveryEnd) this.#phase = 'open'
-    let lost = now >= this.#transition.until && this.#inFlight.detectLosses()
     // Without SACK there is only counting (RFC 5681 §3.2); every known peer reports gaps by SACK.
-    if (!this.#hasSack && this.#duplicateAcks === 3) lost = this.#inFlight.loseOldest() || lost
-    if (lost && this.#phase === 'open') this.#enterRecovery(flight, now)
-
-    const delivered = this.#inFlight.deliveredBytes
-    if (!isOfThisPath) this.#transition.handleOldDelivered(delivered)
-    const mayGrow = this.#phase !== 'recovery' && this.#isWindowLimited
-    if (delivered > 0 && mayGrow && (isOfThisPath || now >= this.#transition.until))
-      this.#congestion.handleAck(delivered, now, this.#rtt.srttMs)
-    if (isNew || this.#inFlight.count === 0) this.#restartTimers(now)
-    else if (delivered > 0) this.#scheduleProbe(now)
+    const isCounted = !this.#hasSack && this.#duplicateAcks === 3
+    this.#recovery.handleAck(acked, isNew, isEmpty, isCounted, flight, this.#next, now)
+    this.#tellCongestion(rttMs, pipe, now)
+    this.#recovery.rearm(isNew, now)
     this.#schedulePersist(now)
   }
 
@@ -238,71 +215,50 @@ export class Sender {
    */
   next(out: Uint8Array, at: number, now: Instant): number {
     const inFlight = this.#inFlight
-    if (this.#probeDue) {
-      this.#probeDue = false
+    const recovery = this.#recovery
+    if (recovery.isProbeDue) {
+      recovery.isProbeDue = false
       const length = this.#sendProbe(out, at, now)
       if (length > 0) return length
     }
-    const limit = this.#peerIsModern ? this.#tuning.burstSegments : this.#tuning.legacyBurstSegments
     const lost = inFlight.nextLost()
-    if (lost !== undefined) {
-      const fits = inFlight.pipe === 0 || inFlight.pipe + lost.length <= this.#windowBytes(now)
-      if (!fits && !this.#mustRetransmit) {
-        this.#isWindowLimited = true
+    if (lost === undefined) {
+      const length = this.#newLength(now)
+      return length === 0 || this.#isPaced(now) ? 0 : this.#sendNew(length, out, at, now)
+    }
+    if (!recovery.mustRetransmit) {
+      if (inFlight.pipe > 0 && inFlight.pipe + lost.length > this.#windowBytes(now)) {
+        this.#isLimited = true
         return 0
       }
-      if (!this.#bursts.allows(limit, now)) return this.#waitForBurst()
-      this.#mustRetransmit = false
-      inFlight.retransmitLost(now)
-      this.retransmits++
-      if (this.#phase === 'recovery') this.fastRetransmits++
-      if (this.#undo >= 0) this.#undo++
-      return this.#emit(lost.offset, lost.length, out, at, now)
+      if (this.#isPaced(now)) return 0
     }
-    const length = this.#newLength(now)
-    if (length === 0) return 0
-    if (!this.#bursts.allows(limit, now)) return this.#waitForBurst()
-    return this.#sendNew(length, out, at, now)
+    inFlight.retransmitLost(now)
+    this.retransmits++
+    if (recovery.handleRetransmitted()) this.fastRetransmits++
+    this.#buffer.copy(lost.offset, lost.length, out, at)
+    this.#noteSent(lost.offset, lost.length, now)
+    return lost.length
   }
 
   /** Returns `'timeout'` when the peer has not acknowledged a segment in all its transmissions. */
   handleTimeout(now: Instant): 'timeout' | undefined {
-    if (now >= this.#burstAt) this.#burstAt = NEVER
+    if (now >= this.#pacedAt) this.#pacedAt = NEVER
     if (now >= this.#nagleAt) this.#nagleAt = NEVER
     this.#window.handleTimeout(now)
-    if (now >= this.#probeAt) this.#handleProbeTimeout(now)
-    if (now < this.#rtoAt) return undefined
-    const oldest = this.#inFlight.oldest
-    if (oldest === undefined) {
-      this.#rtoAt = NEVER
-      return undefined
-    }
+    if (!this.#recovery.isTimedOut(now)) return undefined
     const { transmissionsMax, persistGiveUpMs } = this.#tuning
     if (this.#window.isClosed) {
       if (now - this.#lastHeardAt >= persistGiveUpMs) return 'timeout'
-    } else if (oldest.transmissions >= transmissionsMax) return 'timeout'
-    const flight = this.#inFlight.bytes
-    this.#transition.giveUp()
-    const isRepeat = this.#phase === 'timeout'
-    this.#inFlight.loseAll()
-    this.#rtt.backOff()
-    this.#congestion.handleTimeout(flight, isRepeat, now)
-    if (!isRepeat) this.#undo = 0
-    this.#phase = 'timeout'
-    this.#recoveryEnd = this.#next
-    this.#mustRetransmit = true
-    this.#probeEnd = -1
-    this.#probeDue = this.#probeIsReorder = false
-    this.#probeAt = NEVER
-    this.#rtoAt = this.#rtoFrom(now)
+    } else if (this.#inFlight.oldest!.transmissions >= transmissionsMax) return 'timeout'
+    this.#recovery.handleTimeout(this.#next, now)
     return undefined
   }
 
   get nextTimeoutAt(): Instant {
     return Math.min(
-      this.#rtoAt,
-      this.#probeAt,
-      this.#burstAt,
+      this.#recovery.nextTimeoutAt,
+      this.#pacedAt,
       this.#nagleAt,
       this.#window.nextTimeoutAt,
     )
@@ -326,33 +282,27 @@ export class Sender {
     const oldRttMs = this.#rtt.srttMs
     this.#rtt.reset(rttMs)
     this.#congestion.reset()
-    this.#undo = -1
+    this.#pacer.reset()
+    this.#inFlight.rack.reset()
+    this.#recovery.forgetUndo()
     if (isOldAlive) this.#transition.await(this.#inFlight.pipe, oldRttMs, now)
     else this.#transition.forget(now)
     if (this.#inFlight.count === 0) return
-    if (isOldAlive) this.#awaitOldPath(now)
-    else this.#forgetOldPath(now)
-  }
-
-  /** What comes by the new path overtakes what is on the old one: that is not missed before its time. */
-  #awaitOldPath(now: Instant): void {
-    this.#inFlight.cut(this.segmentBytes)
-    this.#probeEnd = -1
-    this.#probeDue = this.#probeIsReorder = false
-    this.#scheduleProbe(now)
-    this.#rtoAt = this.#rtoFrom(now)
-  }
-
-  /** The oldest segment leaves at once, and the others behind it. */
-  #forgetOldPath(now: Instant): void {
+    if (isOldAlive) {
+      this.#inFlight.cut(this.segmentBytes)
+      this.#recovery.awaitOldPath(now)
+      return
+    }
     this.#inFlight.loseAll()
+    this.#inFlight.lostBytes = 0 // not by congestion
     this.#inFlight.cut(this.segmentBytes)
     this.#inFlight.oldest!.transmissions = 1 // those on the old path say nothing of the new one
-    this.#phase = 'timeout'
-    this.#recoveryEnd = this.#next
-    this.#mustRetransmit = true
-    this.#probeEnd = -1
-    this.#restartTimers(now)
+    this.#recovery.forgetOldPath(this.#next, now)
+  }
+
+  /** Nothing has been sent for long: memory of busier times is given back. */
+  rest(): void {
+    this.#inFlight.shrink()
   }
 
   /** The connection is over. */
@@ -361,8 +311,9 @@ export class Sender {
     this.#inFlight.clear()
     this.#una = this.#next = this.#buffer.end
     this.#window.stop()
-    this.#rtoAt = this.#probeAt = this.#burstAt = this.#nagleAt = NEVER
-    this.#probeDue = this.#mustRetransmit = this.#hasRoomWaiter = false
+    this.#recovery.stop()
+    this.#pacedAt = this.#nagleAt = NEVER
+    this.#hasRoomWaiter = false
   }
 
   #offsetOf(seq: number): number {
@@ -375,7 +326,7 @@ export class Sender {
     for (let i = 0; i < count; i++) {
       const left = this.#offsetOf(read32(sack, 5 + 8 * i))
       const right = this.#offsetOf(read32(sack, 9 + 8 * i))
-      if (right <= acked) this.#handleDuplicateReport(right)
+      if (right <= acked) this.#recovery.handleDuplicateReport(right)
       else {
         this.#hasSack = true
         this.#inFlight.sack(left, right)
@@ -383,45 +334,46 @@ export class Sender {
     }
   }
 
-  /** The peer got bytes twice: one of our retransmissions was needless. */
-  #handleDuplicateReport(right: number): void {
-    if (right === this.#probeEnd) this.#probeEnd = -1
-    if (this.#undo > 0 && --this.#undo === 0 && this.#inFlight.lostCount === 0) {
-      this.#congestion.handleSpurious()
-      this.#undo = -1
-    }
+  /** Takes the round trip of what arrived; -1 when it tells none of the present path. */
+  #measure(now: Instant): number {
+    const { deliveredSentAt, rate } = this.#inFlight
+    const isTold = deliveredSentAt >= 0 && this.#transition.isOfThisPath(deliveredSentAt)
+    const rttMs = isTold ? now - deliveredSentAt : -1
+    if (isTold) this.#rtt.sample(rttMs)
+    rate.endAck(this.#rtt.minMs)
+    return rttMs
   }
 
-  /** Whether a probe repaired a loss nobody else saw (RFC 8985 §7.4). */
-  #settleProbe(acked: number, isNew: boolean, isEmpty: boolean, now: Instant): void {
-    if (this.#probeEnd < 0 || acked < this.#probeEnd) return
-    if (!this.#probeWasOld) this.#probeEnd = -1
-    else if (acked === this.#probeEnd && isNew) this.#probeWasAcked = true
-    else if (acked === this.#probeEnd && isEmpty && this.#probeWasAcked) this.#probeEnd = -1
-    else if (acked > this.#probeEnd) {
-      this.#probeEnd = -1
-      if (this.#phase === 'open') this.#congestion.handleLoss(this.#inFlight.bytes, now)
-    }
-  }
-
-  #enterRecovery(flight: number, now: Instant): void {
-    this.#phase = 'recovery'
-    this.#recoveryEnd = this.#next
-    this.#mustRetransmit = true
-    this.#undo = 0
-    this.#probeEnd = -1
-    this.#probeAt = NEVER
-    this.#probeDue = this.#probeIsReorder = false
-    this.#congestion.handleLoss(flight, now)
+  #tellCongestion(rttMs: number, pipe: number, now: Instant): void {
+    const inFlight = this.#inFlight
+    const { deliveredBytes, lostBytes, rate } = inFlight
+    // What was sent on another path says nothing of this one.
+    const isOfThisPath = this.#transition.isOfThisPath(inFlight.deliveredSentAt)
+    if (!isOfThisPath) this.#transition.handleOldDelivered(deliveredBytes)
+    const isTold = isOfThisPath || now >= this.#transition.until
+    if (!isTold || (deliveredBytes === 0 && lostBytes === 0)) return
+    const sample = this.#sample
+    sample.now = now
+    sample.deliveredBytes = deliveredBytes
+    sample.lostBytes = lostBytes
+    sample.inFlightBefore = pipe
+    sample.inFlightBytes = inFlight.pipe
+    sample.rttMs = rttMs
+    sample.srttMs = this.#rtt.srttMs
+    sample.minRttMs = this.#rtt.minMs
+    sample.rate = rate.rate
+    sample.isAppLimited = rate.isAppLimited
+    sample.isRoundStart = rate.isRoundStart
+    sample.isLimited = this.#isLimited
+    sample.isRecovering = this.#recovery.phase === 'recovery'
+    inFlight.lostBytes = 0
+    this.#congestion.handleAck(sample)
   }
 
   /** Length of the new segment that may leave now, 0 for none. */
   #newLength(now: Instant): number {
     const left = this.#buffer.end - this.#next
-    if (left === 0) {
-      this.#isWindowLimited = false
-      return 0
-    }
+    if (left === 0) return this.#waitForOthers(now)
     const { nagle, nagleMs } = this.#tuning
     const { segmentBytes } = this
     const inFlight = this.#inFlight
@@ -430,12 +382,11 @@ export class Sender {
       this.#congestion.handleIdle()
     const length = Math.min(left, segmentBytes, this.#room)
     if (length === 0) {
-      this.#isWindowLimited = false
       this.#schedulePersist(now)
-      return 0
+      return this.#waitForOthers(now)
     }
     if (inFlight.pipe > 0 && inFlight.pipe + length > this.#windowBytes(now)) {
-      this.#isWindowLimited = true
+      this.#isLimited = true
       return 0
     }
     if (nagle && length < segmentBytes && inFlight.count > 0) {
@@ -463,7 +414,8 @@ export class Sender {
   #windowBytes(now: Instant): number {
     const { cwnd } = this.#congestion
     const { smallFlightBytesMax } = this.#tuning
-    const limit = this.#pathSegment === undefined ? Math.min(cwnd, smallFlightBytesMax) : cwnd
+    const isPlain = this.#pathSegment === undefined && this.#rtt.minMs < FAST_RTT_MS
+    const limit = isPlain ? Math.min(cwnd, smallFlightBytesMax) : cwnd
     return limit + this.#transition.oldBytes(now)
   }
 
@@ -477,9 +429,34 @@ export class Sender {
     this.#congestion.setSegment(segmentBytes, this.#initialWindow(segmentBytes))
   }
 
-  #waitForBurst(): number {
-    this.#burstAt = this.#bursts.nextAt
+  /** Neither window nor pace is what nothing leaves for. */
+  #waitForOthers(now: Instant): number {
+    const { pipe, rate } = this.#inFlight
+    if (pipe < this.#windowBytes(now)) {
+      this.#isLimited = false
+      rate.handleAppLimited(pipe)
+    }
     return 0
+  }
+
+  /** True when the next segment has to wait for its time. */
+  #isPaced(now: Instant): boolean {
+    if (this.#pacer.allows(this.#burstLimit, now)) return false
+    this.#pacedAt = this.#pacer.nextAt
+    // The pace is that of the window, or of what the path delivers: what grows with use is in use.
+    if (2 * this.#inFlight.pipe >= this.#congestion.cwnd) this.#isLimited = true
+    return true
+  }
+
+  get #burstLimit(): number {
+    const { burstSegments, fastBurstSegments, legacyBurstSegments } = this.#tuning
+    if (!this.#peerIsModern) return legacyBurstSegments
+    const isFast = this.#rtt.hasSample && this.#rtt.minMs < FAST_RTT_MS
+    return isFast ? fastBurstSegments : burstSegments
+  }
+
+  get #burstBytes(): number {
+    return this.#tuning.initialWindowSegments * this.#tuning.segmentBytes
   }
 
   #sendNew(wanted: number, out: Uint8Array, at: number, now: Instant): number {
@@ -491,87 +468,37 @@ export class Sender {
     this.#inFlight.push(offset, length, now)
     this.#next += length
     this.bytesSent += length
-    this.#noteSent(offset, now)
-    this.#scheduleProbe(now)
+    this.#noteSent(offset, length, now)
+    this.#recovery.schedule(now)
     return length
   }
 
-  #emit(offset: number, length: number, out: Uint8Array, at: number, now: Instant): number {
-    this.#buffer.copy(offset, length, out, at)
-    // The timer runs from the oldest segment's last transmission.
-    if (offset === this.#una) this.#rtoAt = this.#rtoFrom(now)
-    this.#noteSent(offset, now)
-    return length
-  }
-
-  #noteSent(offset: number, now: Instant): void {
+  #noteSent(offset: number, length: number, now: Instant): void {
     this.segmentSeq = serialAdd(this.#first, offset)
     this.segmentsSent++
     this.#lastSentAt = now
-    this.#bursts.count()
-    if (this.#rtoAt === NEVER) this.#rtoAt = this.#rtoFrom(now)
+    this.#pacer.count(length, this.#congestion.pacingRate, this.#burstBytes, now)
+    this.#recovery.handleSent(offset === this.#una, now)
   }
 
   /** One segment beyond the congestion window: new data if the peer has room, else the newest again. */
   #sendProbe(out: Uint8Array, at: number, now: Instant): number {
     const newest = this.#inFlight.newest
-    if (newest === undefined || this.#phase !== 'open') return 0
+    if (newest === undefined || this.#recovery.phase !== 'open') return 0
     const left = this.#buffer.end - this.#next
-    this.#probeWasAcked = false
     const wanted = Math.min(left, this.segmentBytes, this.#room)
     if (wanted > 0) {
       const length = this.#sendNew(wanted, out, at, now)
-      this.#probeEnd = this.#next
-      this.#probeWasOld = false
-      this.#probeAt = NEVER
-      this.#rtoAt = this.#rtoFrom(now)
+      this.#recovery.handleProbeSent(false, this.#next, now)
       return length
     }
     if (newest.isSacked) return 0
     this.#inFlight.retransmitNewest(now)
     this.retransmits++
-    this.#probeEnd = this.#next
-    this.#probeWasOld = true
-    this.#rtoAt = this.#rtoFrom(now)
     this.#buffer.copy(newest.offset, newest.length, out, at)
-    this.#noteSent(newest.offset, now)
+    this.#noteSent(newest.offset, newest.length, now)
+    this.#recovery.handleProbeSent(true, this.#next, now)
     return newest.length
-  }
-
-  /** What is still expected by the path before this one is given its time first. */
-  #rtoFrom(now: Instant): Instant {
-    return Math.max(now, this.#transition.until) + this.#rtt.rtoMs
-  }
-
-  #restartTimers(now: Instant): void {
-    this.#probeAt = NEVER
-    this.#probeDue = this.#probeIsReorder = false
-    this.#rtoAt = this.#inFlight.count === 0 ? NEVER : this.#rtoFrom(now)
-    if (this.#inFlight.count > 0) this.#scheduleProbe(now)
-  }
-
-  /**
-   * Arms the timer that comes before the retransmission timer: a tail loss probe while nothing is known to
-   * be missing, else the end of the time a late segment is given to arrive (RFC 8985 §6.2, §7).
-   */
-  #scheduleProbe(now: Instant): void {
-    const isOldAwaited = now < this.#transition.until
-    if (this.#phase !== 'open' || !(this.#rtt.hasSample || isOldAwaited)) return
-    const { srttMs } = this.#rtt
-    if (this.#inFlight.sackedCount > 0 || isOldAwaited) {
-      if (!this.#probeIsReorder)
-        this.#probeAt = Math.max(this.#transition.until, now + srttMs / 4 + REORDER_SLACK_MS)
-      this.#probeIsReorder = true
-    } else if (this.#probeEnd < 0) this.#probeAt = now + 2 * srttMs + this.#tuning.probeSlackMs
-    if (this.#probeAt >= this.#rtoAt) this.#probeAt = NEVER
-  }
-
-  #handleProbeTimeout(now: Instant): void {
-    this.#probeAt = NEVER
-    if (!this.#probeIsReorder) this.#probeDue = true
-    else if (this.#phase === 'open' && this.#inFlight.loseBelowSacked())
-      this.#enterRecovery(this.#inFlight.bytes, now)
-    this.#probeIsReorder = false
   }
 
   #schedulePersist(now: Instant): void {
@@ -586,6 +513,24 @@ function resemblesSack(out: Uint8Array, at: number, length: number): boolean {
   if (out[at + 1] !== 0x41 || out[at + 2] !== 0x43 || out[at + 3] !== 0x4b) return false
   const count = out[at + 4]!
   return count >= 1 && count <= 4 && length >= 5 + 8 * count
+}
+
+function blankSample(): AckSample {
+  return {
+    now: 0,
+    deliveredBytes: 0,
+    lostBytes: 0,
+    inFlightBefore: 0,
+    inFlightBytes: 0,
+    rttMs: -1,
+    srttMs: 0,
+    minRttMs: 0,
+    rate: 0,
+    isAppLimited: false,
+    isRoundStart: false,
+    isLimited: false,
+    isRecovering: false,
+  }
 }
 
 function read32(bytes: Uint8Array, at: number): number {

@@ -1,7 +1,7 @@
 /** Every number a stream is tuned by, with its default. Times in ms, sizes in bytes. */
 import { SEGMENT_BYTES } from '../constants.ts'
+import { Adaptive } from './adaptive.ts'
 import type { CongestionController, CongestionOptions } from './congestion.ts'
-import { Cubic } from './cubic.ts'
 
 export interface ConnectionTuning {
   /** Largest payload we put into one segment. Larger ones of the peer are accepted. */
@@ -52,10 +52,12 @@ export interface ConnectionTuning {
   /** RFC 6928. */
   readonly initialWindowSegments: number
   readonly cwndMaxBytes: number
-  /** The same where segments are small: more of them would wait in queues, not travel. */
+  /** The same where segments are small and round trips below 2 ms: more of them would wait in queues, not travel. */
   readonly smallFlightBytesMax: number
   /** Segments that may leave within one `burstIntervalMs`; fewer toward a peer not known to be modern (spec/03 §8). */
   readonly burstSegments: number
+  /** The same where round trips are below 2 ms: on one machine, or in a fast local network. */
+  readonly fastBurstSegments: number
   readonly legacyBurstSegments: number
   readonly burstIntervalMs: number
   /** Segments outstanding toward G1/G2, which hold at most 128 out of order (spec/03 §4). */
@@ -113,11 +115,12 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   rtoMaxMs: 10_000,
   transmissionsMax: 10,
   probeSlackMs: 50,
-  congestion: (options) => new Cubic(options),
+  congestion: (options) => new Adaptive(options),
   initialWindowSegments: 10,
   cwndMaxBytes: 4 << 20,
   smallFlightBytesMax: 1 << 20,
   burstSegments: 64,
+  fastBurstSegments: 512,
   legacyBurstSegments: 20,
   burstIntervalMs: 1,
   legacyOutstandingMax: 128,

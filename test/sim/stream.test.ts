@@ -3,8 +3,8 @@
  * here, so that a change of congestion control shows in review.
  */
 import { expect, it } from 'vitest'
-import { NewReno } from '../../core/stream/congestion.ts'
 import type { Connection } from '../../core/stream/connection.ts'
+import { NewReno } from '../../core/stream/new-reno.ts'
 import type { ConnectionTuning } from '../../core/stream/tuning.ts'
 import type { LinkOptions } from './link.ts'
 import { StreamHost } from './stream-host.ts'
@@ -143,20 +143,20 @@ it('moves 4 MB at these rates', { timeout: 120_000 }, () => {
   expect(`\n${table.join('\n')}\n`).toMatchInlineSnapshot(`
     "
     10 ms                                0.12 s 33.06 MB/s    0 resent    0 dropped
-    40 ms                                0.42 s  9.41 MB/s    0 resent    0 dropped
-    40 ms, 0.1 % loss                    0.54 s  7.37 MB/s    3 resent    7 dropped
-    40 ms, 1 % loss                      6.97 s  0.57 MB/s   33 resent   50 dropped
-    40 ms, 3 % loss                     20.42 s  0.20 MB/s  114 resent  166 dropped
-    40 ms, 10 % loss                    59.46 s  0.07 MB/s  435 resent  669 dropped
-    40 ms, bursts of 20                  0.58 s  6.87 MB/s   38 resent  112 dropped
-    40 ms, jitter 20 ms                  0.75 s  5.31 MB/s    0 resent    0 dropped
-    40 ms, 2 % reordered                 2.54 s  1.57 MB/s   65 resent    0 dropped
-    40 ms, 5 % duplicated                0.43 s  9.39 MB/s    0 resent    0 dropped
-    40 ms, 1 MB/s, 64 KB buffer          4.33 s  0.92 MB/s  243 resent  243 dropped
-    40 ms, 5 MB/s, 256 KB buffer         1.28 s  3.12 MB/s 1202 resent 1202 dropped
-    200 ms                               2.10 s  1.90 MB/s    0 resent    0 dropped
-    200 ms, 1 % loss                    29.93 s  0.13 MB/s   33 resent   54 dropped
-    200 ms, 5 MB/s, 256 KB buffer        2.43 s  1.65 MB/s  176 resent  176 dropped
+    40 ms                                0.39 s 10.15 MB/s    0 resent    0 dropped
+    40 ms, 0.1 % loss                    0.43 s  9.35 MB/s    3 resent    7 dropped
+    40 ms, 1 % loss                      0.43 s  9.32 MB/s   33 resent   68 dropped
+    40 ms, 3 % loss                      0.47 s  8.42 MB/s  116 resent  212 dropped
+    40 ms, 10 % loss                    33.21 s  0.12 MB/s  445 resent  700 dropped
+    40 ms, bursts of 20                  0.43 s  9.27 MB/s   38 resent  135 dropped
+    40 ms, jitter 20 ms                  0.78 s  5.12 MB/s    0 resent    0 dropped
+    40 ms, 2 % reordered                 0.40 s  9.92 MB/s   55 resent    0 dropped
+    40 ms, 5 % duplicated                0.39 s 10.15 MB/s    0 resent    0 dropped
+    40 ms, 1 MB/s, 64 KB buffer          4.33 s  0.92 MB/s   70 resent   70 dropped
+    40 ms, 5 MB/s, 256 KB buffer         1.04 s  3.86 MB/s   97 resent   97 dropped
+    200 ms                               1.96 s  2.04 MB/s    0 resent    0 dropped
+    200 ms, 1 % loss                     2.14 s  1.87 MB/s   33 resent   68 dropped
+    200 ms, 5 MB/s, 256 KB buffer        2.28 s  1.76 MB/s  455 resent  455 dropped
     "
   `)
 })
@@ -172,9 +172,9 @@ it('echoes 2 MB through full windows in both directions', { timeout: 120_000 }, 
   )
   expect(`\n${table.join('\n')}\n`).toMatchInlineSnapshot(`
     "
-    10 ms                                0.10 s 19.61 MB/s    0 resent    0 dropped
-    40 ms, 1 % loss                      4.62 s  0.43 MB/s   38 resent   55 dropped
-    40 ms, 1 MB/s, 64 KB buffer          2.71 s  0.74 MB/s  292 resent  292 dropped
+    10 ms                                0.10 s 20.41 MB/s    0 resent    0 dropped
+    40 ms, 1 % loss                      0.65 s  3.10 MB/s   34 resent   68 dropped
+    40 ms, 1 MB/s, 64 KB buffer          2.41 s  0.83 MB/s   40 resent   40 dropped
     "
   `)
 })
@@ -185,7 +185,7 @@ it('stays within what a reference holds when the window is at most 512', () => {
   const result = transfer({ link, bytes: 2 * MB, tuning })
   expect(`\n${row('40 ms, 1 % loss, 512 slots', result)}\n`).toMatchInlineSnapshot(`
     "
-    40 ms, 1 % loss, 512 slots           3.07 s  0.65 MB/s   20 resent   34 dropped
+    40 ms, 1 % loss, 512 slots           0.93 s  2.16 MB/s   20 resent   34 dropped
     "
   `)
 })
@@ -199,7 +199,7 @@ it('works with another congestion controller', () => {
   })
   expect(`\n${row('NewReno, 40 ms, 0.1 % loss', result)}\n`).toMatchInlineSnapshot(`
     "
-    NewReno, 40 ms, 0.1 % loss           0.71 s  5.63 MB/s    3 resent    7 dropped
+    NewReno, 40 ms, 0.1 % loss           0.64 s  6.23 MB/s    3 resent    7 dropped
     "
   `)
 })

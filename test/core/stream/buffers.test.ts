@@ -103,6 +103,7 @@ describe('InFlight', () => {
     lost: boolean
     transmissions: number
     order: number
+    sentAt: number
   }
 
   it('counts what a scan of all segments counts', () => {
@@ -111,7 +112,8 @@ describe('InFlight', () => {
       fc.record({ kind: fc.constant('push' as const), size: fc.integer({ min: 1, max: 9 }) }),
       fc.record({ kind: fc.constant('ack' as const), size: fc.nat(20) }),
       fc.record({ kind: fc.constant('sack' as const), size: fc.nat(30), from: fc.nat(30) }),
-      fc.record({ kind: fc.constantFrom('detect', 'resend', 'timeout', 'reorder') }),
+      fc.record({ kind: fc.constant('detect' as const), windowMs: fc.nat(4) }),
+      fc.record({ kind: fc.constantFrom('resend', 'timeout', 'found') }),
     )
     fc.assert(
       fc.property(fc.array(step, { size: 'max', maxLength: 120 }), (steps) => {
@@ -119,13 +121,14 @@ describe('InFlight', () => {
         const model: Model[] = []
         let end = 0
         let una = 0
-        let judged = 0
         let order = 0
-        let deliveredOrder = 0
-        const deliver = (s: Model): void => {
-          if (!s.sacked) deliveredOrder = Math.max(deliveredOrder, s.order)
-        }
+        let rack = { order: 0, rttMs: 0 }
         steps.forEach((one, now) => {
+          const deliver = (s: Model): void => {
+            if (!s.sacked && s.order > rack.order) rack = { order: s.order, rttMs: now - s.sentAt }
+          }
+          const isOverdue = (s: Model, limit: number): boolean =>
+            s.order < rack.order && now - s.sentAt >= limit
           board.beginAck(0, now)
           if (one.kind === 'push' && 'size' in one) {
             board.push(end, one.size, now)
@@ -136,6 +139,7 @@ describe('InFlight', () => {
               lost: false,
               transmissions: 1,
               order: ++order,
+              sentAt: now,
             })
             end += one.size
           } else if (one.kind === 'ack' && 'size' in one) {
@@ -159,18 +163,11 @@ describe('InFlight', () => {
                   s.lost = false
                 }
             }
-          } else if (one.kind === 'detect') {
-            board.detectLosses()
-            for (const s of model) {
-              const above = model.filter((o) => o.offset > s.offset && o.sacked).length
-              // Judged once: a segment sent again is not lost by what was sacked before.
-              if (above >= 3 && !s.sacked && s.offset >= judged) s.lost = true
-            }
-            const third = model.filter((s) => s.sacked).at(-3)
-            if (third !== undefined) judged = Math.max(judged, third.offset)
-            // Sent again, and something sent three transmissions later arrived.
-            for (const s of model)
-              if (s.transmissions > 1 && !s.sacked && s.order + 3 <= deliveredOrder) s.lost = true
+          } else if (one.kind === 'detect' && 'windowMs' in one) {
+            const limit = rack.rttMs + one.windowMs
+            const late = model.filter((s) => !s.sacked && !s.lost && isOverdue(s, limit))
+            expect(board.detectLosses(one.windowMs, now)).toBe(late.length > 0)
+            for (const s of late) s.lost = true
           } else if (one.kind === 'resend') {
             const lost = board.nextLost()
             const expected = model.find((s) => s.lost)
@@ -180,19 +177,16 @@ describe('InFlight', () => {
               expected!.lost = false
               expected!.transmissions++
               expected!.order = ++order
+              expected!.sentAt = now
             }
           } else if (one.kind === 'timeout') {
             if (model[0]?.sacked === true) for (const s of model) s.sacked = false
-            board.loseAll()
-            for (const s of model) if (!s.sacked) s.lost = true
-            judged = end
-          } else if (one.kind === 'reorder') {
-            board.loseBelowSacked()
-            const top = model.findLastIndex((s) => s.sacked)
-            model.forEach((s, i) => {
-              if (i < top && !s.sacked && s.offset >= judged) s.lost = true
-            })
-            if (top >= 0) judged = Math.max(judged, model[top]!.offset)
+            board.loseOverdue(0, now)
+            for (const s of model)
+              if (!s.sacked && (s === model[0] || now - s.sentAt >= rack.rttMs)) s.lost = true
+          } else if (one.kind === 'found') {
+            board.findAll()
+            for (const s of model) if (s.transmissions === 1) s.lost = false
           }
           const sum = (list: Model[]): number => list.reduce((n, s) => n + s.length, 0)
           expect({

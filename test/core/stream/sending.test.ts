@@ -1,7 +1,7 @@
 /** What leaves, and when: segment by segment at chosen times. */
 import { describe, expect, it } from 'vitest'
-import { NewReno } from '../../../core/stream/congestion.ts'
 import type { Connection } from '../../../core/stream/connection.ts'
+import { NewReno } from '../../../core/stream/new-reno.ts'
 import {
   ACK,
   bytes,

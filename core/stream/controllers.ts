@@ -1,0 +1,26 @@
+/** The congestion controllers by the names that users choose from. */
+import { Adaptive } from './adaptive.ts'
+import { Bbr } from './bbr.ts'
+import type { CongestionController, CongestionOptions } from './congestion.ts'
+import { Cubic } from './cubic.ts'
+
+/**
+ * - `auto`: CUBIC where losses come with a queue, a model of the path where they do not. The default.
+ * - `cubic`: RFC 9438 alone; every loss slows it down.
+ * - `bbr`: always the model. Fastest on links that lose a lot, and unfair to others where queues are short.
+ */
+export type CongestionName = 'auto' | 'cubic' | 'bbr'
+
+export const CONGESTION_NAMES: readonly CongestionName[] = ['auto', 'cubic', 'bbr']
+
+export function isCongestionName(name: unknown): name is CongestionName {
+  return CONGESTION_NAMES.some((one) => one === name)
+}
+
+export function controllerOf(
+  name: CongestionName,
+): (options: CongestionOptions) => CongestionController {
+  if (name === 'cubic') return (options) => new Cubic(options)
+  if (name === 'bbr') return (options) => new Bbr(options)
+  return (options) => new Adaptive(options)
+}
