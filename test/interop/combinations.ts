@@ -59,6 +59,7 @@ export function leftOut({ rendezvous, a, b, pilotctl }: Combination): Map<Part, 
     parts.set('bench', 'that of G1 never ends on a daemon of G2, whoever the peer is')
   if (a === 'G2' && b === 'G2') {
     parts.set('silence', 'two of G2 answer the pongs of each other for ever (spec/03 C)')
+    parts.set('bench', 'the pongs of two of G2 leave no time for it')
     parts.set('untrust', 'one of G2 does not tell the other')
     parts.set('gateway', 'a close between two of G2 may cut the answer (spec/03 §8.4)')
   }

@@ -5,6 +5,18 @@
 import { expect } from 'vitest'
 
 export const MASKS = {
+  'daemon socket': {
+    bytes_recv: 'a counter',
+    bytes_sent: 'a counter',
+    pkts_recv: 'a counter',
+    pkts_sent: 'a counter',
+    ports: 'how many services run',
+    connections: 'what else the world was doing',
+    peers: 'what else the world was doing',
+    uptime_secs: 'a clock',
+    uptime_seconds: 'a clock',
+    version: 'of the program',
+  },
   'registry of February 2026': {
     time: 'the clock of who answers',
     timestamp: 'the clock of who answers',
@@ -42,7 +54,7 @@ export class Mask {
   }
 
   /**
-   * `ours` with the recorded value in every masked member that both have, if it is of the same kind and not empty;
+   * `ours` with the recorded value in every masked member that both have, if both are numbers or texts;
    * all else as it is.
    */
   over(ours: unknown, recorded: unknown): unknown {
@@ -67,8 +79,7 @@ export class Mask {
 }
 
 function isAlike(one: unknown, other: unknown): boolean {
-  if (typeof one === 'number') return typeof other === 'number' && one > 0 === other > 0
-  return typeof one === 'string' && typeof other === 'string' && (one === '') === (other === '')
+  return typeof one === typeof other && (typeof one === 'number' || typeof one === 'string')
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -30,9 +30,9 @@ export interface CallOptions {
 const UNREAD_BYTES_MAX = 8 * 1024 * 1024
 /** Bytes in the socket's queue above which `write` waits. */
 const WRITE_MARK_BYTES = 1024 * 1024
-/** Errors that a base daemon sends for a failed Send or SendTo, which belong to no request (spec/06 §13). */
+/** Errors that base and v1.9 send for a failed Send or SendTo, which belong to no request (spec/06 §13). */
 const STRAY_ERROR =
-  /^(connection \d+ not found|send: (connection (not established|closed)|missing conn_id))/
+  /^(connection \d+ not found|send: (connection (not established|closed)|missing conn_id)|sendto: )/
 
 interface Waiter {
   readonly message: DriverMessage
@@ -315,12 +315,16 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
       case 'notify':
         break
       case 'error':
-        if (STRAY_ERROR.test(message.text)) break
-        this.#onReply(message)
+        if (!this.#isStray(message.text)) this.#onReply(message)
         break
       default:
         this.#onReply(message)
     }
+  }
+
+  /** The answer to SendToConfirm begins as the stray one to SendTo does. */
+  #isStray(text: string): boolean {
+    return STRAY_ERROR.test(text) && this.#waiting[0]?.message.type !== 'send-to-confirm'
   }
 
   #onReply(reply: DaemonMessage): void {

@@ -167,6 +167,8 @@ export class FakeNode implements PilotNode {
   readonly outgoingRequests = new Set<number>()
   beacon: ReturnType<PilotNode['info']>['beacon'] = 'none'
   abortedDials = 0
+  /** Of every stream and datagram from here. */
+  ephemeralPort = 49152
   readonly #network: FakeNetwork
   readonly #datagramListeners = new Set<(datagram: PilotDatagram) => void>()
   #nextId = 1
@@ -197,7 +199,7 @@ export class FakeNode implements PilotNode {
     const listener = peer.listeners.get(target.port)
     if (listener?.onconnection === undefined)
       throw new PilotError('ERR_CONNECTION_REFUSED', 'refused')
-    const local = { address: this.address, port: 49152 }
+    const local = { address: this.address, port: this.ephemeralPort }
     const here = new FakeConnection(this.#nextId++, local, target)
     const there = new FakeConnection(peer.#nextId++, target, local)
     here.peer = there
@@ -219,9 +221,11 @@ export class FakeNode implements PilotNode {
 
   sendDatagram(to: SocketAddress, data: Uint8Array): void {
     if (data.length === 0) throw new PilotError('ERR_INVALID_ARGUMENT', 'empty')
-    this.#network.nodes
-      .get(to.address.node)
-      ?.deliver({ source: { address: this.address, port: 49152 }, destinationPort: to.port, data })
+    this.#network.nodes.get(to.address.node)?.deliver({
+      source: { address: this.address, port: this.ephemeralPort },
+      destinationPort: to.port,
+      data,
+    })
   }
   deliver(datagram: PilotDatagram): void {
     for (const listener of this.#datagramListeners) listener(datagram)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { IpcServer } from '../../../../runtimes/node/ipc/server.ts'
-import { generated, hex, type VectorCase, vectors } from '../../../support.ts'
+import { generated, hex, vectors } from '../../../support.ts'
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 import { RawClient } from './raw-client.ts'
 
@@ -59,74 +59,6 @@ function farListener(port: number): import('../../../../runtimes/shared/api.ts')
   far.listen(port).onconnection = (connection) => accepted.push(connection)
   return accepted
 }
-
-const TYPES: Record<string, string> = {
-  ERROR: 'error',
-  BIND_OK: 'bind-ok',
-  UNBIND_OK: 'unbind-ok',
-  CLOSE_OK: 'close-ok',
-}
-
-describe('recorded exchanges', () => {
-  /** Replies that depend on the recorded world, on Go's JSON texts, or where we deviate on purpose. */
-  const skipped = (one: VectorCase): boolean =>
-    one.volatile === true ||
-    /^(BIND 0|INFO|HANDSHAKE approve, nothing|DIAL|SEND|CLOSE |length 1048577|RESOLVE_HOSTNAME bob|HANDSHAKE (send to node 2|send to a trusted|trusted, one))/.test(
-      one.name,
-    )
-
-  it('gives the recorded replies', async () => {
-    near.listen(7)
-    const raw = client()
-    let compared = 0
-    for (const one of vectors('ipc', 'exchange')) {
-      if (skipped(one)) continue
-      if (one.request_head_hex !== undefined) {
-        raw.socket.write(hex(one.request_head_hex))
-        raw.socket.write(new Uint8Array(2 ** 20 - 1))
-      } else raw.socket.write(hex(one.request_hex))
-      for (const reply of one.replies) {
-        // 0x1F is a command of later versions, which we serve.
-        if (one.name === 'unknown command 0x1F' || reply.command === undefined) continue
-        const message = await raw.next()
-        expect(message.type, one.name).toBe(TYPES[reply.command] ?? 'json')
-        if (message.type === 'json')
-          expect(JSON.parse(message.text)).toEqual(JSON.parse(reply.json))
-        else if (message.type === 'error') {
-          const [label = ''] = reply.text.split(/(?<=invalid JSON: )/)
-          expect(message.text.slice(0, label.length)).toBe(label)
-        }
-        compared++
-      }
-      if (one.name === 'unknown command 0x1F') await raw.next()
-    }
-    expect(compared).toBeGreaterThan(40)
-  })
-
-  it('gives the recorded replies of the later commands it serves', async () => {
-    const raw = client()
-    let compared = 0
-    for (const one of vectors('ipc-v19', 'exchange')) {
-      if (
-        !/^(UNBIND|BIND 5000|NETWORK (empty|unknown|join short|invite short|respond short)|MANAGED (empty|unknown|score|status|rankings|cycle|policy (get|unknown|short)|member tags short)|DIAL own)/.test(
-          one.name,
-        )
-      )
-        continue
-      if (one.name === 'UNBIND 5000') {
-        raw.write({ type: 'bind', port: 5000 })
-        await raw.nextOf('bind-ok')
-      }
-      raw.socket.write(hex(one.request_hex))
-      const message = await raw.next()
-      if (message.type === 'json')
-        expect(JSON.parse(message.text)).toEqual(JSON.parse(one.replies[0].json))
-      if (message.type === 'error') expect(message.text).toBe(one.replies[0].text)
-      compared++
-    }
-    expect(compared).toBeGreaterThan(15)
-  })
-})
 
 describe('requests', () => {
   it('answers in request order while work runs concurrently (R1 to R3)', async () => {
