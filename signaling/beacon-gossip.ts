@@ -2,6 +2,9 @@
 import { type Endpoint, type Instant, sameEndpoint } from '../core/machine.ts'
 import { GOSSIP_LIFETIME_MS } from './limits.ts'
 
+/** Beacons that are gossiped with. */
+const PEER_BEACONS_MAX = 64
+
 interface PeerBeacon {
   readonly endpoint: Endpoint
   nodeIds: ReadonlySet<number>
@@ -9,10 +12,23 @@ interface PeerBeacon {
 }
 
 export class BeaconGossip {
-  readonly #peers: readonly PeerBeacon[]
+  #peers: readonly PeerBeacon[] = []
 
   constructor(peers: readonly Endpoint[]) {
-    this.#peers = peers.map((endpoint) => ({ endpoint, nodeIds: new Set(), heardAt: 0 }))
+    this.setPeers(peers)
+  }
+
+  /** These are the peers from now on; what those among them have said before still holds. */
+  setPeers(peers: readonly Endpoint[]): void {
+    const former = this.#peers
+    this.#peers = peers.slice(0, PEER_BEACONS_MAX).map(
+      (endpoint) =>
+        former.find((peer) => sameEndpoint(peer.endpoint, endpoint)) ?? {
+          endpoint,
+          nodeIds: new Set(),
+          heardAt: 0,
+        },
+    )
   }
 
   get peers(): readonly Endpoint[] {

@@ -115,6 +115,11 @@ export class Beacon {
     this.#sweepAt = now + SWEEP_INTERVAL_MS
   }
 
+  /** Beacons to gossip with from now on, by the exact endpoint they send from. */
+  setPeers(peers: readonly Endpoint[]): void {
+    this.#gossip.setPeers(peers)
+  }
+
   /** Nodes registered here. */
   get nodeCount(): number {
     return this.#nodes.size

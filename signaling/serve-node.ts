@@ -42,6 +42,8 @@ export interface RendezvousOptions {
   /** `host:port` or `:port`; port 0 takes a free one. */
   readonly registryAddress: string
   readonly beaconAddress: string
+  /** The beacon runs elsewhere: nodes are told this one, and none is bound here. */
+  readonly beaconElsewhere?: Endpoint
   /** Without it there is no HTTP, and so no WebSocket. */
   readonly httpAddress?: string
   /** Origins of pages that may open WebSockets, e.g. `https://example.org`. Default any. */
@@ -74,6 +76,7 @@ export interface RendezvousOptions {
 export interface Rendezvous extends AsyncDisposable {
   /** What the sockets are bound to; `0.0.0.0` or `::` when to every address. */
   readonly registryEndpoint: Endpoint
+  /** Or where the beacon is that runs elsewhere. */
   readonly beaconEndpoint: Endpoint
   readonly httpEndpoint: Endpoint | undefined
   /** `http://host:port`, `undefined` without HTTP. */
@@ -184,8 +187,10 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
 
     const registryEndpoint = await registryServer.listen(registryAddress)
     opened.push(() => registryServer.close())
-    beaconEndpoint = await beaconServer.listen(beaconAddress)
-    opened.push(() => beaconServer.close())
+    if (options.beaconElsewhere === undefined) {
+      beaconEndpoint = await beaconServer.listen(beaconAddress)
+      opened.push(() => beaconServer.close())
+    } else beaconEndpoint = options.beaconElsewhere
     let httpEndpoint: Endpoint | undefined
     let hasConsole = false
     if (httpAddress !== undefined) {

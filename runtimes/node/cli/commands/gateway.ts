@@ -7,14 +7,13 @@ import {
   mappingText,
   serveGatewayControl,
 } from '../../gateway/control-socket.ts'
-import { DEFAULT_PORTS, Gateway, type GatewayDial } from '../../gateway/gateway.ts'
+import { dialThrough } from '../../gateway/daemon-dial.ts'
+import { DEFAULT_PORTS, Gateway } from '../../gateway/gateway.ts'
 import { DEFAULT_SUBNET } from '../../gateway/subnet.ts'
-import { DaemonClient } from '../../ipc/client.ts'
 import type { Cli } from '../cli.ts'
 import { CliError, usageError } from '../failure.ts'
 import { isAlive, readProcessFile, removeProcessFile, writeProcessFile } from '../process-file.ts'
 
-const DIAL_MS = 30_000
 const STOP_MS = 5000
 
 export function addGatewayCommands(program: Command, cli: Cli): void {
@@ -124,27 +123,6 @@ async function stop(cli: Cli): Promise<void> {
   if (isAlive(pid)) throw new CliError('timeout', `the gateway (pid ${pid}) did not stop in time`)
   removeProcessFile(cli.paths.gatewayPid, pid)
   cli.result({ pid })
-}
-
-/** A connection to the daemon for each stream: on one, dials would wait for each other (spec/06 §3). */
-function dialThrough(socketPath: string): GatewayDial {
-  return async (to) => {
-    const client = await DaemonClient.connect(socketPath)
-    try {
-      const connection = await client.dial(to, { signal: AbortSignal.timeout(DIAL_MS) })
-      return {
-        read: () => connection.read(),
-        write: (data) => connection.write(data),
-        close: async () => {
-          connection.close()
-          await client.close()
-        },
-      }
-    } catch (error) {
-      await client.close()
-      throw error
-    }
-  }
 }
 
 function ask(cli: Cli, request: Parameters<typeof askGateway>[1]): Promise<unknown> {
