@@ -2,6 +2,7 @@
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { Signer } from '../identity/signer.ts'
 import type { Endpoint, Instant } from '../machine.ts'
+import type { CongestionName } from '../stream/controllers.ts'
 import type { ConnectionTuning } from '../stream/tuning.ts'
 import type { TrustStore } from '../trust/trust-store.ts'
 
@@ -45,6 +46,8 @@ export interface NodeMachineOptions {
   readonly maxConnections?: number
   /** Trust whoever asks. Default false. */
   readonly autoApprove?: boolean
+  /** How streams find their pace; `auto` by default. A `congestion` of `tuning` goes before it. */
+  readonly congestion?: CongestionName
   readonly tuning?: Partial<ConnectionTuning>
   /** Tell of every stream, rekey and refused packet too (`NodeDetail`). Default false. */
   readonly details?: boolean

@@ -2,6 +2,8 @@
 import type { Instant } from '../machine.ts'
 import type { PortTable } from '../port/port-table.ts'
 import type { ConnectionOptions } from '../stream/connection.ts'
+import { controllerOf } from '../stream/controllers.ts'
+import type { ConnectionTuning } from '../stream/tuning.ts'
 import type { SocketAddress } from '../wire/address.ts'
 import type { NodeContext } from './context.ts'
 import type { Peer } from './peer.ts'
@@ -14,6 +16,7 @@ export class StreamTable {
   readonly #ports: PortTable
   readonly #peers: PeerTable
   readonly #scheduler: Scheduler
+  readonly #tuning: Partial<ConnectionTuning> | undefined
   #nextId = 1
 
   constructor(context: NodeContext, ports: PortTable, peers: PeerTable, scheduler: Scheduler) {
@@ -21,6 +24,9 @@ export class StreamTable {
     this.#ports = ports
     this.#peers = peers
     this.#scheduler = scheduler
+    const { congestion, tuning } = context.options
+    this.#tuning =
+      congestion === undefined ? tuning : { congestion: controllerOf(congestion), ...tuning }
   }
 
   *all(): IterableIterator<Stream> {
@@ -58,7 +64,7 @@ export class StreamTable {
     remote: SocketAddress,
     now: Instant,
   ): ConnectionOptions {
-    const { tuning } = this.#context.options
+    const tuning = this.#tuning
     const { segmentBytes } = peer
     return {
       id: this.#nextId++,

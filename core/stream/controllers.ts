@@ -1,4 +1,5 @@
 /** The congestion controllers by the names that users choose from. */
+import { UsageError } from '../errors.ts'
 import { Adaptive } from './adaptive.ts'
 import { Bbr } from './bbr.ts'
 import type { CongestionController, CongestionOptions } from './congestion.ts'
@@ -13,13 +14,15 @@ export type CongestionName = 'auto' | 'cubic' | 'bbr'
 
 export const CONGESTION_NAMES: readonly CongestionName[] = ['auto', 'cubic', 'bbr']
 
-export function isCongestionName(name: unknown): name is CongestionName {
-  return CONGESTION_NAMES.some((one) => one === name)
-}
-
+/** @throws {UsageError} `ERR_INVALID_ARGUMENT` for any other name. */
 export function controllerOf(
   name: CongestionName,
 ): (options: CongestionOptions) => CongestionController {
+  if (!CONGESTION_NAMES.includes(name))
+    throw new UsageError(
+      'ERR_INVALID_ARGUMENT',
+      `congestion is one of ${CONGESTION_NAMES.join(', ')}, got ${String(name)}`,
+    )
   if (name === 'cubic') return (options) => new Cubic(options)
   if (name === 'bbr') return (options) => new Bbr(options)
   return (options) => new Adaptive(options)

@@ -160,6 +160,7 @@ function machineOptions(
 ): Omit<NodeMachineOptions, 'now'> {
   const { hostname, isPublic, owner, keepaliveMs, synRateLimit, maxConnections, autoApprove } =
     settings
+  const { congestion } = settings
   return {
     ...defined({
       hostname,
@@ -169,6 +170,7 @@ function machineOptions(
       synRateLimit,
       maxConnections,
       autoApprove,
+      congestion,
     }),
     crypto: withWebCrypto(browserCrypto),
     identity,

@@ -11,6 +11,7 @@ export type MachineSettings = Pick<
   | 'synRateLimit'
   | 'maxConnections'
   | 'autoApprove'
+  | 'congestion'
 >
 
 export interface EngineSettings extends MachineSettings {
@@ -36,6 +37,7 @@ const NAMES: readonly Name[] = [
   'synRateLimit',
   'maxConnections',
   'autoApprove',
+  'congestion',
   'iceServers',
   'directPaths',
   'registrationTimeoutMs',

@@ -45,6 +45,7 @@ type MachineSettings = Pick<
   | 'maxConnectionsPerPort'
   | 'maxConnections'
   | 'autoApprove'
+  | 'congestion'
   | 'tuning'
   | 'details'
 >

@@ -1,7 +1,7 @@
 /** Flags of `pilot-daemon` (spec/08 §5): one dash or two, `-flag value` or `-flag=value`, a JSON file behind them. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { parseEndpoint } from '../../../core/index.ts'
+import { CONGESTION_NAMES, type CongestionName, parseEndpoint } from '../../../core/index.ts'
 import type { IceServer } from '../../shared/rtc/peer-connection.ts'
 import { rendezvousUrls } from '../../shared/web-socket.ts'
 import { normalizeArguments } from '../cli/arguments.ts'
@@ -54,6 +54,7 @@ export interface DaemonConfig {
   /** `undefined`: streams are kept however idle. */
   readonly idleTimeoutMs: number | undefined
   readonly timeWaitMs: number
+  readonly congestion: CongestionName
   readonly synRateLimit: number
   readonly maxConnectionsPerPort: number
   readonly maxConnections: number
@@ -194,6 +195,11 @@ function createCommand(): Command {
       'sign it: X-Pilot-Signature-256 (default: PILOT_WEBHOOK_SECRET, which nobody sees)',
     )
     .optionsGroup('Limits:')
+    .option(
+      '--congestion <name>',
+      `how streams find their pace: ${CONGESTION_NAMES.join(', ')}`,
+      'auto',
+    )
     .option('--syn-rate-limit <n>', 'new streams per second from strangers', '100')
     .option('--max-conns-per-port <n>', 'streams of one port', '1024')
     .option('--max-conns-total <n>', 'streams in all', '4096')
@@ -367,6 +373,7 @@ function configOf(command: Command, home: string): DaemonConfig {
     streamKeepaliveMs: duration('keepalive'),
     idleTimeoutMs: duration('idleTimeout'),
     timeWaitMs: duration('timeWait') ?? TIME_WAIT_MS,
+    congestion: oneOf('congestion', CONGESTION_NAMES),
     synRateLimit: count('synRateLimit'),
     maxConnectionsPerPort: count('maxConnsPerPort'),
     maxConnections: count('maxConnsTotal'),

@@ -118,6 +118,7 @@ async function runNode(
     owner: config.owner,
     autoApprove: config.autoApprove,
     keepaliveMs: config.keepaliveMs,
+    congestion: config.congestion,
     synRateLimit: config.synRateLimit,
     maxConnectionsPerPort: config.maxConnectionsPerPort,
     maxConnections: config.maxConnections,

@@ -152,6 +152,7 @@ describe('flags of the daemon', () => {
     [['-log-level', 'loud'], '-log-level is one of debug, info, warn, error, got "loud"'],
     [['-keepalive', 'soon'], 'invalid duration'],
     [['-max-conns-total', '0'], 'whole number above 0'],
+    [['-congestion', 'vegas'], 'one of auto, cubic, bbr'],
     [['-plaintext-peers', '1,x'], '"x" is no node id'],
     [['-registry-tls'], 'needs -registry-fingerprint'],
     [['-ice-servers', 'http://h'], '-ice-servers takes stun:host:port'],
