@@ -12,6 +12,11 @@ export interface HelpText {
 const TARGET = 'A target is an address (0:0000.0000.002A), a node id (42) or a hostname.'
 const ASKS_FIRST = 'The node must trust this one, or be public.'
 
+const V19_ONLY = 'For daemons of v1.9: ours applies no rules to members, and says so.'
+const OTHERS_ONLY = 'For registries of v1.9: ours keeps no external identities, and says so.'
+const BY_ADMIN =
+  "Needs the registry's admin token: PILOT_ADMIN_TOKEN, or admin_token in the\nconfiguration."
+
 /** By command path. */
 export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
   init: {
@@ -299,8 +304,7 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
   },
   'network create': {
     summary: 'Make a network, which this node owns',
-    notes:
-      "Needs the registry's admin token: PILOT_ADMIN_TOKEN, or admin_token in the\nconfiguration.",
+    notes: BY_ADMIN,
     examples: [
       'pilotctl network create --name team',
       'pilotctl network create --name lab --join-rule token --token secret',
@@ -344,6 +348,101 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
   'member-tags set': {
     summary: 'Replace the tags of a member',
     examples: ['pilotctl member-tags set --net 3 --node agent-b --tags ops,night'],
+  },
+  'managed score': {
+    summary: 'Raise or lower the score of a member',
+    notes: V19_ONLY,
+    examples: ['pilotctl managed score agent-b --net 3 --delta 2 --topic speed'],
+  },
+  'managed status': {
+    summary: 'How the rules of a network stand',
+    notes: V19_ONLY,
+    examples: ['pilotctl managed status --net 3'],
+  },
+  'managed rankings': {
+    summary: 'Members by score',
+    notes: V19_ONLY,
+    examples: ['pilotctl managed rankings --net 3'],
+  },
+  'managed cycle': {
+    summary: 'Apply the rules of a network now',
+    notes: V19_ONLY,
+    examples: ['pilotctl managed cycle --force --net 3'],
+  },
+  'policy get': {
+    summary: 'The policy that the daemon applies',
+    notes: V19_ONLY,
+    examples: ['pilotctl policy get --net 3'],
+  },
+  'policy set': {
+    summary: 'Give the daemon another policy',
+    notes: V19_ONLY,
+    examples: ['pilotctl policy set --net 3 --file policy.json'],
+  },
+  'policy validate': {
+    summary: 'Look whether a document is a policy',
+    notes: 'Everything but the match expressions.',
+    examples: ['pilotctl policy validate --file policy.json'],
+  },
+  'policy test': {
+    summary: 'Apply a policy to an event (v1.9 only)',
+    notes: 'This program has no engine for match expressions, and says so.',
+    examples: [`pilotctl policy test --file policy.json --event '{"type":"dial"}'`],
+  },
+  audit: {
+    summary: 'Who did what at the registry, newest first',
+    notes: BY_ADMIN,
+    examples: ['pilotctl audit --limit 20', 'pilotctl audit --network 3'],
+  },
+  provision: {
+    summary: 'Make a network as a document says',
+    notes: `One that is there is brought up to date.\n${BY_ADMIN}`,
+    examples: ['pilotctl provision team.json'],
+  },
+  deprovision: {
+    summary: 'Delete a network by its name',
+    notes: BY_ADMIN,
+    examples: ['pilotctl deprovision team'],
+  },
+  'provision-status': {
+    summary: 'Networks of the registry, with their members',
+    notes: BY_ADMIN,
+    examples: ['pilotctl provision-status'],
+  },
+  'audit-export get': {
+    summary: 'Where the registry sends its audit log',
+    notes: BY_ADMIN,
+    examples: ['pilotctl audit-export get'],
+  },
+  'audit-export set': {
+    summary: 'Send the audit log to a URL besides',
+    notes: BY_ADMIN,
+    examples: ['pilotctl audit-export set --format json --endpoint https://log.example/in'],
+  },
+  'audit-export disable': {
+    summary: 'Send the audit log nowhere',
+    notes: BY_ADMIN,
+    examples: ['pilotctl audit-export disable'],
+  },
+  'idp get': {
+    summary: 'Identity provider of the registry',
+    notes: `${OTHERS_ONLY}\n${BY_ADMIN}`,
+    examples: ['pilotctl idp get'],
+  },
+  'idp set': {
+    summary: 'Name the identity provider',
+    notes: `${OTHERS_ONLY}\n${BY_ADMIN}`,
+    examples: ['pilotctl idp set --type oidc --url https://id.example/keys'],
+  },
+  'directory-sync': {
+    summary: 'Bring members in line with a directory',
+    notes: `${OTHERS_ONLY}\n${BY_ADMIN}`,
+    examples: ['pilotctl directory-sync directory.json --network 3'],
+  },
+  'directory-status': {
+    summary: 'How far members are in line with it',
+    notes: `${OTHERS_ONLY}\n${BY_ADMIN}`,
+    examples: ['pilotctl directory-status 3'],
   },
   'set-webhook': {
     summary: 'Post what happens at this node to a URL',

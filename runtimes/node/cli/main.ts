@@ -16,6 +16,8 @@ import { addMailboxCommands } from './commands/mailbox.ts'
 import { addMessageCommand } from './commands/message.ts'
 import { addNamingCommands } from './commands/naming.ts'
 import { addNetworkCommands } from './commands/network.ts'
+import { addOperatorCommands } from './commands/operator.ts'
+import { addPolicyCommands } from './commands/policy.ts'
 import { addSetupCommands } from './commands/setup.ts'
 import { addStreamCommands } from './commands/stream.ts'
 import { addTaskCommands } from './commands/task.ts'
@@ -86,6 +88,9 @@ export function createProgram(cli: Cli): Command {
   addBenchCommand(program, cli)
   program.commandsGroup('Networks:')
   addNetworkCommands(program, cli)
+  addPolicyCommands(program, cli)
+  program.commandsGroup('Registry, by its admin token:')
+  addOperatorCommands(program, cli)
   program.commandsGroup('This node:')
   addNamingCommands(program, cli)
   addWebhookCommands(program, cli)

@@ -38,3 +38,14 @@ function width(text: string): number {
 function pad(text: string, to: number): string {
   return text + ' '.repeat(Math.max(0, to - width(text)))
 }
+
+/** Objects of a list in a reply; none where it is null or missing, as Go writes empty ones. */
+export function rowsOf(reply: Record<string, unknown>, key: string): Record<string, unknown>[] {
+  const value = reply[key]
+  return Array.isArray(value) ? value.filter((one) => typeof one === 'object' && one !== null) : []
+}
+
+/** A cell; `-` for nothing. */
+export function cellText(value: unknown): string {
+  return value === undefined || value === null || value === '' ? '-' : `${value as string | number}`
+}

@@ -2,16 +2,16 @@
  * What a role in a network allows, and making one (spec/08 §6.1): to the registry itself, signed with the stored
  * identity of this node, or with an admin token where there is one.
  */
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { ownRequest } from '../../../../core/index.ts'
 import { RegistryRequests, withSignature } from '../../../../core/rendezvous/registry-requests.ts'
 import type { RegistryMessage } from '../../../../core/wire/registry-message.ts'
-import { adminTokenOf } from '../admin-token.ts'
+import { adminTokenOf, requireAdminToken } from '../admin-token.ts'
 import type { Cli } from '../cli.ts'
-import { CliError, messageOf, usageError } from '../failure.ts'
+import { CliError, usageError } from '../failure.ts'
 import { loadIdentity } from '../identity-file.ts'
 import { requestRegistry } from '../registry-request.ts'
+import { parseJsonText, readTextFile } from '../text-file.ts'
 import { isTrue, parseCount, parseNetworkId, parseNodeId, parsePort } from '../values.ts'
 
 interface CreateFlags {
@@ -166,16 +166,10 @@ async function create(cli: Cli, flags: CreateFlags): Promise<void> {
   if (!['open', 'token', 'invite'].includes(joinRule))
     throw usageError(`invalid --join-rule ${JSON.stringify(joinRule)}: open, token or invite`)
   if (joinRule === 'token' && token === '') throw usageError('--join-rule token needs --token')
-  const adminToken = adminTokenOf(cli)
-  if (adminToken === '')
-    throw new CliError(
-      'auth_required',
-      'admin token required for this operation',
-      'set PILOT_ADMIN_TOKEN env var or admin_token in ~/.pilot/config.json',
-    )
+  const adminToken = requireAdminToken(cli)
   const nodeId = flags.nodeId === undefined ? await ownId(cli) : parseNodeId(flags.nodeId)
   if (nodeId === undefined) throw usageError('--node-id must be a node id')
-  const document = rules ?? (rulesFile === undefined ? undefined : readText(rulesFile))
+  const document = rules ?? (rulesFile === undefined ? undefined : readTextFile(rulesFile))
   const requests = new RegistryRequests(new Uint8Array(32), nodeId)
   const { message } = requests.createNetwork(
     {
@@ -183,7 +177,7 @@ async function create(cli: Cli, flags: CreateFlags): Promise<void> {
       token,
       joinRule: joinRule as 'open' | 'token' | 'invite',
       isEnterprise: flags.enterprise !== undefined && isTrue(flags.enterprise),
-      ...(document !== undefined && { rules: parseJson(document) }),
+      ...(document !== undefined && { rules: parseJsonText(document, 'rules') }),
     },
     adminToken,
   )
@@ -247,20 +241,4 @@ function policyChanges(words: readonly string[]): RegistryMessage {
       )
   }
   return changes
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new CliError('not_found', `cannot read ${path}: ${messageOf(error)}`)
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw usageError(`rules are not JSON: ${messageOf(error)}`)
-  }
 }

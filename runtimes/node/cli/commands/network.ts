@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import type { DriverMessage } from '../../ipc/driver-message.ts'
 import type { Cli } from '../cli.ts'
-import { formatTable } from '../table.ts'
+import { cellText, formatTable, rowsOf } from '../table.ts'
 import { parseNetworkId } from '../values.ts'
 import { addRoleCommands, addTagCommands } from './network-role.ts'
 
@@ -23,8 +23,8 @@ function addMembershipCommands(network: Command, cli: Cli): void {
     .description('All networks of the registry')
     .action(async () => {
       const reply = await ask(cli, 'network list', { type: 'network-list' })
-      const rows = listOf(reply, 'networks').map((one) =>
-        ['id', 'name', 'join_rule', 'members'].map((key) => text(one[key])),
+      const rows = rowsOf(reply, 'networks').map((one) =>
+        ['id', 'name', 'join_rule', 'members'].map((key) => cellText(one[key])),
       )
       cli.result(
         reply,
@@ -66,8 +66,8 @@ function addMembershipCommands(network: Command, cli: Cli): void {
         type: 'network-members',
         network: parseNetworkId(typed),
       })
-      const rows = listOf(reply, 'nodes').map((one) =>
-        ['node_id', 'address', 'hostname', 'role'].map((key) => text(one[key])),
+      const rows = rowsOf(reply, 'nodes').map((one) =>
+        ['node_id', 'address', 'hostname', 'role'].map((key) => cellText(one[key])),
       )
       cli.result(
         reply,
@@ -102,9 +102,9 @@ function addMembershipCommands(network: Command, cli: Cli): void {
     .description('Invites that wait for this node')
     .action(async () => {
       const reply = await ask(cli, 'network invites', { type: 'network-poll-invites' })
-      const rows = listOf(reply, 'invites').map((one) => [
-        text(one.network_id),
-        text(one.inviter_id),
+      const rows = rowsOf(reply, 'invites').map((one) => [
+        cellText(one.network_id),
+        cellText(one.inviter_id),
       ])
       cli.result(
         reply,
@@ -133,14 +133,4 @@ function ask(
   message: Extract<DriverMessage, { readonly type: `network-${string}` }>,
 ): Promise<Record<string, unknown>> {
   return cli.request(label, (daemon) => daemon.requestJson(message))
-}
-
-function listOf(reply: Record<string, unknown>, key: string): Record<string, unknown>[] {
-  const value = reply[key]
-  return Array.isArray(value) ? value.filter((one) => typeof one === 'object' && one !== null) : []
-}
-
-/** A cell of a table. */
-function text(value: unknown): string {
-  return value === undefined || value === null || value === '' ? '-' : `${value as string | number}`
 }
