@@ -24,6 +24,7 @@ import { type OpenWebSocket, rendezvousUrls } from '../shared/web-socket.ts'
 import { nodeCrypto } from './crypto.ts'
 import { FileStorage } from './file-storage.ts'
 import { lanAddresses } from './lan-addresses.ts'
+import { loadNativeLibrary, type NativeLibrary } from './native/library.ts'
 import { PathListener, type WebSocketPathOptions } from './path-listener.ts'
 import { registryConnector } from './registry-socket.ts'
 import { datagramBytesTo } from './route-mtu.ts'
@@ -69,6 +70,11 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
   readonly beacon?: string | false
   /** `ip:port` or `:port` for UDP. Default `:0`. */
   readonly listen?: string
+  /**
+   * Largest UDP payload to try toward our own kind, in bytes. Default: what the interface carries, up to 32 768. With
+   * 1232 or less nothing is tried, and nothing larger is ever sent.
+   */
+  readonly datagramBytesMax?: number
   /** Public `ip:port` to register instead of what the beacon sees. */
   readonly endpoint?: string
   /** A key, or the path of `identity.json`, which is made if it is missing. Default: a new key every time. */
@@ -88,6 +94,11 @@ export interface CreateNodeOptions extends MachineSettings, CallOptions {
    * `listen` theirs are taken. True is `{}`. Default: dialed when there is WebRTC or the transport is `compat`.
    */
   readonly webSocket?: boolean | WebSocketPathOptions
+  /**
+   * Sealing by OpenSSL's own functions and datagrams in batches, by the optional package koffi: several times less work
+   * per byte. Default: where it is installed and works. True: else the node does not start. False: never.
+   */
+  readonly native?: boolean
   /** Default 10 000. */
   readonly registrationTimeoutMs?: number
 }
@@ -118,14 +129,16 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
   const { webSocket = hasRtc || transport === 'compat' } = options
   const door = await pathListener(webSocket)
   try {
-    const udp = transport === 'compat' ? undefined : await udpParts(options, transport === 'auto')
+    const native = await nativeLibrary(options.native)
+    const udp =
+      transport === 'compat' ? undefined : await udpParts(options, transport === 'auto', native)
     const { machine, ...parts } = udp ?? compatParts(options, identity)
     const rtc = webRtcProcess(rtcChoice, udp?.machine.beacon)
     return await SharedPilotNode.start(
       {
         machine: {
           ...pickSettings(options),
-          crypto: nodeCrypto,
+          crypto: native?.aead === undefined ? nodeCrypto : { ...nodeCrypto, aead: native.aead },
           identity,
           trustStore,
           unixNow,
@@ -177,6 +190,7 @@ type TransportParts = Pick<PilotNodeOptions, 'socket' | 'registry'> & {
 async function udpParts(
   options: CreateNodeOptions,
   isOptional: boolean,
+  native: NativeLibrary | undefined,
 ): Promise<TransportParts | undefined> {
   const { registryFingerprint: fingerprint, signal } = options
   const registryAddress = parseHostPort(options.registry ?? '127.0.0.1:9000', 'registry')
@@ -192,7 +206,8 @@ async function udpParts(
     ...registryAddress,
     ...(fingerprint === undefined ? {} : { fingerprint }),
   })
-  const socket = await UdpSocket.bind(options.listen ?? ':0')
+  const { datagramBytesMax: largest = Number.POSITIVE_INFINITY } = options
+  const socket = await UdpSocket.bind(options.listen ?? ':0', native)
   if (isOptional && beacon !== undefined && !(await udpReaches(socket, beacon, signal))) {
     await socket.close()
     return undefined
@@ -203,7 +218,7 @@ async function udpParts(
     machine: {
       localEndpoint: socket.localEndpoint,
       lanAddresses: () => lanAddresses(socket.localEndpoint),
-      datagramBytesMax: (to) => datagramBytesTo(to),
+      datagramBytesMax: (to) => Math.min(largest, datagramBytesTo(to)),
       ...(beacon === undefined ? {} : { beacon }),
       ...(fixedEndpoint === undefined ? {} : { fixedEndpoint }),
     },
@@ -223,6 +238,17 @@ async function pathListener(
   const wanted = typeof options === 'boolean' || options.listen === undefined ? undefined : options
   if (wanted === undefined) return undefined
   return PathListener.listen({ ...wanted, listen: wanted.listen ?? '' })
+}
+
+async function nativeLibrary(choice: boolean | undefined): Promise<NativeLibrary | undefined> {
+  if (choice === false) return undefined
+  const native = await loadNativeLibrary()
+  if (choice === true && native?.aead === undefined)
+    throw new UsageError(
+      'ERR_INVALID_ARGUMENT',
+      'native speed-ups need the package koffi, which is not installed or does not run here; npm install koffi',
+    )
+  return native
 }
 
 function compatParts(options: CreateNodeOptions, identity: Identity): TransportParts {
@@ -293,6 +319,8 @@ function pickSettings(options: CreateNodeOptions): MachineSettings {
     registryFingerprint: _fingerprint,
     webRtc: _webRtc,
     webSocket: _webSocket,
+    native: _native,
+    datagramBytesMax: _datagramBytesMax,
     registrationTimeoutMs: _timeout,
     signal: _signal,
     ...settings

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { Endpoint } from '../../core/index.ts'
+import { ipBytes } from '../../core/ip.ts'
 
 /** Where the machine does not tell. */
 const ETHERNET_MTU = 1500
@@ -59,9 +60,11 @@ interface RouteEntry {
 
 /** The interface of the longest matching route, of several the one of the lowest metric. */
 function deviceTo(address: string, { read }: RouteSources): string | undefined {
-  const isV6 = isIPv6(address)
-  const width = isV6 ? 128 : 32
-  const target = isV6 ? ipv6Bits(address) : ipv4Bits(address)
+  const bytes = ipBytes(address)
+  if (bytes === undefined) return undefined
+  const isV6 = bytes.length === 16
+  const width = 8 * bytes.length
+  const target = bigEndian(bytes)
   const routes = isV6
     ? ipv6Routes(read('/proc/net/ipv6_route'))
     : ipv4Routes(read('/proc/net/route'))
@@ -104,19 +107,6 @@ function littleEndian(hex: string): bigint {
   return BigInt(`0x${hex.match(/../g)?.reverse().join('') ?? '0'}`)
 }
 
-function ipv4Bits(address: string): bigint {
-  return address.split('.').reduce((bits, part) => (bits << 8n) | BigInt(part), 0n)
-}
-
-function ipv6Bits(address: string): bigint {
-  // The URL parser writes every form of an address, embedded IPv4 included, as at most eight groups.
-  const text = new URL(`http://[${address.replace(/%.*/, '')}]/`).hostname.slice(1, -1)
-  const [head = '', tail = ''] = text.split('::')
-  const groups = (part: string): string[] => (part === '' ? [] : part.split(':'))
-  const [left, right] = [groups(head), groups(tail)]
-  const middle = text.includes('::') ? Array<string>(8 - left.length - right.length).fill('0') : []
-  return [...left, ...middle, ...right].reduce(
-    (bits, part) => (bits << 16n) | BigInt(`0x${part}`),
-    0n,
-  )
+function bigEndian(bytes: Uint8Array): bigint {
+  return BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
 }

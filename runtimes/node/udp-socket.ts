@@ -3,6 +3,9 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIP, isIPv6 } from 'node:net'
 import { type Endpoint, formatEndpoint, StorageError, UsageError } from '../../core/index.ts'
 import type { DatagramSocket } from '../shared/transport.ts'
+import type { DatagramBatch } from './native/datagram-batch.ts'
+import type { NativeLibrary } from './native/library.ts'
+import { splitDatagrams } from './native/split-datagrams.ts'
 
 /** Too small a receive buffer loses bursts (spec/03 §8.2). The kernel grants up to its `rmem_max`. */
 const BUFFER_BYTES = 4 << 20
@@ -16,47 +19,86 @@ export class UdpSocket implements DatagramSocket {
   #endpoints = new Map<string, Map<number, Endpoint>>()
   #endpointCount = 0
   #isClosed = false
+  #isFlushDue = false
+  readonly #batches: {
+    readonly v4: DatagramBatch | undefined
+    readonly v6: DatagramBatch | undefined
+  }
 
-  private constructor(v4: Socket | undefined, v6: Socket | undefined, listen: Endpoint) {
+  private constructor(
+    v4: Socket | undefined,
+    v6: Socket | undefined,
+    listen: Endpoint,
+    native: NativeLibrary | undefined,
+  ) {
     this.#v4 = v4
     this.#v6 = v6
     this.localEndpoint = { address: listen.address, port: (v4 ?? v6)!.address().port }
-    for (const socket of [v4, v6]) {
-      socket?.on('message', (datagram, info) => this.ondatagram?.(datagram, this.#intern(info)))
+    const batches = [v4, v6].map((socket) => socket && batchOf(socket, native))
+    this.#batches = { v4: batches[0], v6: batches[1] }
+    for (const [i, socket] of [v4, v6].entries()) {
+      const isJoined = batches[i]?.receiveBatches() === true
+      socket?.on('message', (data, info) => {
+        const from = this.#intern(info)
+        if (!isJoined) this.ondatagram?.(data, from)
+        else for (const datagram of splitDatagrams(data)) this.ondatagram?.(datagram, from)
+      })
       // A peer that is gone may be reported here (ICMP); that is its path's business, not ours.
       socket?.on('error', () => {})
     }
   }
 
   /**
-   * Binds `host:port`, `:port` (every address, IPv6 too) or `[v6]:port`; port 0 picks a free one.
+   * Binds `host:port`, `:port` (every address, IPv6 too) or `[v6]:port`; port 0 picks a free one. With `native`
+   * datagrams go to the kernel in batches where it takes them.
    *
    * @throws {UsageError} `ERR_INVALID_ARGUMENT`; {@link StorageError} `ERR_ADDRESS_IN_USE` when it cannot be had.
    */
-  static async bind(listen: string): Promise<UdpSocket> {
+  static async bind(listen: string, native?: NativeLibrary): Promise<UdpSocket> {
     const { address, port } = parseListen(listen)
     const isWildcard = address === ''
     if (!isWildcard && isIPv6(address)) {
       const v6 = await bind('udp6', port, address, listen)
-      return new UdpSocket(undefined, v6, { address, port })
+      return new UdpSocket(undefined, v6, { address, port }, native)
     }
     const v4 = await bind('udp4', port, isWildcard ? '0.0.0.0' : address, listen)
     const v6 = isWildcard
       ? await bind('udp6', v4.address().port, '::', listen).catch(() => undefined)
       : undefined
-    return new UdpSocket(v4, v6, { address: isWildcard ? '127.0.0.1' : address, port })
+    const shown = { address: isWildcard ? '127.0.0.1' : address, port }
+    return new UdpSocket(v4, v6, shown, native)
   }
 
-  send(datagram: Uint8Array, { address, port }: Endpoint): void {
+  send(datagram: Uint8Array, to: Endpoint): void {
     if (this.#isClosed) return
+    const batch = to.address.includes(':') ? this.#batches.v6 : this.#batches.v4
+    if (batch === undefined) return this.#sendAlone(datagram, to)
+    batch.send(datagram, to, this.#sendAlone)
+    if (this.#isFlushDue) return
+    this.#isFlushDue = true
+    // Once the work that makes datagrams is done.
+    queueMicrotask(this.#flush)
+  }
+
+  readonly #sendAlone = (datagram: Uint8Array, { address, port }: Endpoint): void => {
     const socket = address.includes(':') ? this.#v6 : this.#v4
     // Without a callback an error is nobody's: this datagram is lost, as any may be.
     socket?.send(datagram, 0, datagram.length, port, address)
   }
 
+  readonly #flush = (): void => {
+    this.#isFlushDue = false
+    if (this.#isClosed) return
+    this.#batches.v4?.flush(this.#sendAlone)
+    this.#batches.v6?.flush(this.#sendAlone)
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return
+    this.#flush()
     this.#isClosed = true
+    this.#batches.v4?.close()
+    this.#batches.v6?.close()
     await Promise.all(
       [this.#v4, this.#v6].map(
         (socket) => socket && new Promise<void>((resolve) => socket.close(() => resolve())),
@@ -124,4 +166,18 @@ function bind(
       resolve(socket)
     })
   })
+}
+
+/** The descriptor is nothing that Node documents: where it is not found there are no batches. */
+function batchOf(socket: Socket, native: NativeLibrary | undefined): DatagramBatch | undefined {
+  const symbol = Object.getOwnPropertySymbols(socket).find(
+    ({ description }) => description === 'state symbol',
+  )
+  const state = symbol && (socket as unknown as Record<symbol, SocketState | undefined>)[symbol]
+  const descriptor = state?.handle?.fd
+  return typeof descriptor === 'number' && descriptor >= 0 ? native?.batch?.(descriptor) : undefined
+}
+
+interface SocketState {
+  readonly handle?: { readonly fd?: number } | null
 }

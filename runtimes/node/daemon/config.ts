@@ -35,6 +35,10 @@ export interface DaemonConfig {
   readonly listen: string
   readonly socket: string
   readonly endpoint: string | undefined
+  /** Bytes; `undefined` for what the interface carries. */
+  readonly datagramBytesMax: number | undefined
+  /** False: never, else where they are to be had. */
+  readonly native: boolean
   readonly encrypt: boolean
   readonly plaintextPeers: ReadonlySet<number>
   readonly registryFingerprint: string | undefined
@@ -162,6 +166,10 @@ function createCommand(): Command {
       'public UDP address to register instead of what the beacon sees',
     )
     .option(
+      '--datagram-max <bytes>',
+      'largest UDP payload to try toward our kind; 1232 never tries (default: the interface’s)',
+    )
+    .option(
       '--keepalive <duration>',
       'heartbeat to the registry, 30s; named, also how often silent streams are kept open (else 45s)',
     )
@@ -200,6 +208,7 @@ function createCommand(): Command {
       `how streams find their pace: ${CONGESTION_NAMES.join(', ')}`,
       'auto',
     )
+    .option('--no-native', 'no native speed-ups, even where the package koffi is installed')
     .option('--syn-rate-limit <n>', 'new streams per second from strangers', '100')
     .option('--max-conns-per-port <n>', 'streams of one port', '1024')
     .option('--max-conns-total <n>', 'streams in all', '4096')
@@ -356,6 +365,8 @@ function configOf(command: Command, home: string): DaemonConfig {
     listen: text('listen'),
     socket: text('socket'),
     endpoint: text('endpoint') || undefined,
+    datagramBytesMax: text('datagramMax') === '' ? undefined : count('datagramMax'),
+    native: flag('native'),
     encrypt: flag('encrypt'),
     plaintextPeers: nodeIds(text('plaintextPeers')),
     registryFingerprint: flag('registryTls') ? fingerprint : undefined,

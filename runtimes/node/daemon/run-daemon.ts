@@ -108,6 +108,8 @@ async function runNode(
     webSocket: config.webSocket,
     listen: config.listen,
     ...(config.endpoint !== undefined && { endpoint: config.endpoint }),
+    ...(config.datagramBytesMax !== undefined && { datagramBytesMax: config.datagramBytesMax }),
+    ...(!config.native && { native: false }),
     ...(config.identity !== undefined && { identity: config.identity }),
     ...(config.registryFingerprint !== undefined && {
       registryFingerprint: config.registryFingerprint,
