@@ -253,3 +253,17 @@ describe('inboxes', () => {
     expect(b.poll().requests).toHaveLength(0)
   })
 })
+
+it('addresses of a LAN are told to who has the same public address, or is trusted (05 §24 L23)', () => {
+  const bench = new RegistryBench()
+  const home = bench.node('home', { isPublic: true })
+  home.register({ lan_addrs: ['192.168.1.5:4000'] })
+  const neighbour = bench.node('neighbour')
+  const stranger = bench.node('stranger', { address: '198.51.100.1' })
+  const told = (node: typeof home): unknown => node.toward('resolve', home).lan_addrs
+  expect(told(neighbour)).toEqual(['192.168.1.5:4000'])
+  expect(told(stranger)).toBeUndefined()
+  home.toward('report_trust', stranger)
+  stranger.toward('report_trust', home)
+  expect(told(stranger)).toEqual(['192.168.1.5:4000'])
+})
