@@ -54,6 +54,8 @@ export interface RendezvousOptions {
   readonly storePath?: string
   /** PEM texts; without them the registry speaks plain TCP. */
   readonly tls?: TlsKeyPair
+  /** With `tls`: clients without TLS are served on the same port, by what they say first. Default false. */
+  readonly plainToo?: boolean
   readonly log?: Log
   readonly limits?: Partial<RegistryLimits>
   readonly beaconLimits?: Partial<BeaconLimits>
@@ -167,6 +169,7 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
       log,
       feed: new ReplicationFeed(() => registry.desk.state(), log),
       tls: options.tls,
+      plainToo: options.plainToo === true,
       limits: { ...DEFAULT_CONNECTION_LIMITS, ...options.connectionLimits },
     })
     const drain = (): void => beaconServer.drain()

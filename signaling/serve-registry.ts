@@ -60,6 +60,8 @@ export interface RegistryServerOptions {
   readonly counters: SocketCounters
   readonly log: Log
   readonly tls: TlsKeyPair | undefined
+  /** With `tls`: clients that speak plain TCP are served on the same port. Default false. */
+  readonly plainToo?: boolean
   readonly limits: ConnectionLimits
   /** Standbys that follow this registry. */
   readonly feed: ReplicationFeed
@@ -107,6 +109,8 @@ interface Session {
 const TICK_MS = 250
 const RETRY_COMMIT_MS = 1000
 const TLS_HANDSHAKE_MS = 10_000
+/** Content type of the first record (RFC 8446 §5.1). */
+const TLS_HANDSHAKE = 0x16
 
 export class RegistryServer {
   readonly #options: RegistryServerOptions
@@ -123,28 +127,28 @@ export class RegistryServer {
 
   constructor(options: RegistryServerOptions) {
     this.#options = options
-    if (options.tls === undefined)
-      this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const plain = { allowHalfOpen: true, noDelay: true }
+    if (options.tls === undefined) {
+      this.#server = createServer(plain, (socket) => {
         if (this.#admit(socket)) this.#open(socket)
       })
+      return
+    }
+    const { cert, key } = options.tls
+    const secure = createTlsServer(
+      { cert, key, minVersion: 'TLSv1.2', handshakeTimeout: TLS_HANDSHAKE_MS, ...plain },
+      (socket) => this.#open(socket),
+    )
+    secure.on('tlsClientError', (error) =>
+      options.log.debug('TLS handshake failed', { reason: error.message }),
+    )
+    if (options.plainToo === true)
+      this.#server = createServer(plain, (socket) => {
+        if (this.#admit(socket)) this.#detect(socket, secure)
+      })
     else {
-      const { cert, key } = options.tls
-      const server = createTlsServer(
-        {
-          cert,
-          key,
-          minVersion: 'TLSv1.2',
-          handshakeTimeout: TLS_HANDSHAKE_MS,
-          allowHalfOpen: true,
-          noDelay: true,
-        },
-        (socket) => this.#open(socket),
-      )
-      server.on('tlsClientError', (error) =>
-        options.log.debug('TLS handshake failed', { reason: error.message }),
-      )
-      server.on('connection', (socket: Socket) => this.#admit(socket))
-      this.#server = server
+      secure.on('connection', (socket: Socket) => this.#admit(socket))
+      this.#server = secure
     }
   }
 
@@ -257,6 +261,23 @@ export class RegistryServer {
       release()
     })
     return true
+  }
+
+  /** Both ways on one port: a frame's length begins with 0, `PILT` with 0x50, and TLS with 0x16 (spec/05 §25). */
+  #detect(socket: Socket, secure: Server): void {
+    const late = setTimeout(() => socket.destroy(), this.#options.limits.frameMs)
+    socket.once('close', () => clearTimeout(late))
+    socket.once('readable', () => {
+      clearTimeout(late)
+      const first = socket.read() as Uint8Array | null
+      if (first === null) {
+        socket.destroy()
+        return
+      }
+      socket.unshift(first)
+      if (first[0] === TLS_HANDSHAKE) secure.emit('connection', socket)
+      else this.#open(socket)
+    })
   }
 
   #open(socket: Socket): void {

@@ -73,7 +73,7 @@ pilot-rendezvous -import-snapshot takes over the state file of a Go registry.
       beaconAddress: `:${BEACON_PORT}`,
       beaconElsewhere: parseEndpoint(flags.beacon ?? '') ?? { address: '::', port: BEACON_PORT },
       ...(storePath === undefined ? {} : { storePath }),
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined ? {} : { tls, plainToo: flags.tlsOptional === true }),
       ...(adminToken === '' ? {} : { adminToken }),
       log,
     })

@@ -135,7 +135,7 @@ async function main(args: readonly string[]): Promise<number> {
         ? {}
         : { trustedProxies: listOf(flags.trustedProxies) }),
       ...(storePath === undefined ? {} : { storePath }),
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined ? {} : { tls, plainToo: flags.tlsOptional === true }),
       limits: { registrationsPerMinute: flags.registrationsPerMinute },
       allowOwnerRecovery: flags.ownerRecovery === true,
       trustLocalBeacons: flags.trustLocalBeacons === true,

@@ -24,6 +24,7 @@ export interface TlsFlags {
   readonly tls?: boolean
   readonly tlsCert?: string
   readonly tlsKey?: string
+  readonly tlsOptional?: boolean
 }
 
 export interface StandbyFlags {
@@ -79,6 +80,10 @@ export function addTlsFlags(program: Command): Command {
     .option('--tls', 'speak TLS; without a certificate one is made at each start')
     .option('--tls-cert <file>', 'certificate chain, PEM')
     .option('--tls-key <file>', 'private key, PEM')
+    .option(
+      '--tls-optional',
+      'serve clients without TLS on the same port: pilotctl and beacons know none',
+    )
 }
 
 /**
@@ -257,9 +262,10 @@ export function expandHome(path: string): string {
 }
 
 /** @throws {UsageError} `ERR_INVALID_ARGUMENT` when the three flags do not make a key pair. */
-export function tlsOf({ tls, tlsCert, tlsKey }: TlsFlags): TlsKeyPair | undefined {
+export function tlsOf({ tls, tlsCert, tlsKey, tlsOptional }: TlsFlags): TlsKeyPair | undefined {
   const wrong = (why: string): UsageError => new UsageError('ERR_INVALID_ARGUMENT', why)
   if (tls !== true) {
+    if (tlsOptional === true) throw wrong('-tls-optional needs -tls')
     if (tlsCert === undefined && tlsKey === undefined) return undefined
     throw wrong('-tls-cert and -tls-key need -tls; without it the registry would not use them')
   }
