@@ -169,12 +169,12 @@ async function status(cli: Cli, isCheck: boolean): Promise<void> {
           head,
           ...formatFields(
             [
-              ['Node ID', `${info.node_id}`],
-              ['Address', `${info.address}`],
+              ['Node ID', `${info.node_id ?? 'unknown'}`],
+              ['Address', `${info.address ?? 'unknown'}`],
               ...hostnameField(info),
               ['Uptime', formatUptime(Number(info.uptime_secs) || 0)],
-              ['Peers', `${info.peers}`],
-              ['Connections', `${info.connections}`],
+              ['Peers', `${info.peers ?? 'unknown'}`],
+              ['Connections', `${info.connections ?? 'unknown'}`],
               ...(info.registry_reachable === false
                 ? ([['Registry', `${info.registry} cannot be reached`]] as const)
                 : []),

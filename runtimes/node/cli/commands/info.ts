@@ -35,7 +35,7 @@ export function addInfoCommands(program: Command, cli: Cli): void {
         'Daemon Health',
         ...formatFields(
           [
-            ['Status', `${health.status}`],
+            ['Status', `${health.status ?? 'unknown'}`],
             ['Uptime', formatUptime(numberOf(health, 'uptime_seconds'))],
             ['Connections', `${numberOf(health, 'connections')}`],
             ['Peers', `${numberOf(health, 'peers')}`],
