@@ -59,7 +59,7 @@ export class Adaptive implements CongestionController {
   handleAck(sample: AckSample): void {
     const model = this.#model
     model.handleAck(sample, this.cwnd)
-    this.#losses.handleAck(sample, this.#options.segmentBytes)
+    this.#losses.handleAck(sample, this.#options.segmentBytes, model.isQueued)
     this.#minRttMs = sample.minRttMs
     if (model.rate > this.#bestRate) this.#bestRate = model.rate
     this.#look(sample.now)
@@ -131,7 +131,8 @@ export class Adaptive implements CongestionController {
   }
 
   get #isCongested(): boolean {
-    return this.#model.isQueued || this.#losses.share > BARE_SHARE
+    if (this.#losses.share > BARE_SHARE) return true
+    return this.#model.isQueued && (this.#isShared || this.#losses.isBeyondOwn)
   }
 
   /** Nothing is bounded before the rate has been seen to end its growth. */

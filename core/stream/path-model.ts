@@ -10,8 +10,8 @@ const ACK_DELAY_MS = 5
 /** Growth of the round trip that means a queue: relative, and of a quarter, but for what timers make of it. */
 const QUEUE_GAIN = 1.06
 const QUEUE_SLACK_LEAST_MS = 0.5
-const QUEUE_SLACK_MAX_MS = 2
-const RECENT = 8
+const QUEUE_SLACK_MAX_MS = 4
+const RECENT = 16
 
 export class PathModel {
   #round = 0

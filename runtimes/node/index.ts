@@ -1,4 +1,5 @@
 /** `pilot-ts/node`: the public surface in Node. */
+export type { CongestionName } from '../../core/index.ts'
 export { ERROR_CODES, Identity, PilotError, type PilotErrorCode } from '../../core/index.ts'
 export type * from '../shared/api.ts'
 export {
