@@ -1,6 +1,7 @@
 /** The life of a node's key (spec/04 §8.11, 05 §6.3): rotation, expiry, facts; trust as the registry knows it. */
 import { utf8 } from '../core/bytes.ts'
 import { formatRfc3339, parseRfc3339 } from '../core/time-text.ts'
+import type { KeyRotation } from '../core/trust/key-rotations.ts'
 import { rotateKeyChallenge, setKeyExpiryChallenge } from '../core/wire/registry-challenge.ts'
 import { isAdmin, nodeOrAdmin } from './admin-access.ts'
 import { KEY_EXPIRY_MAX_SECONDS } from './limits.ts'
@@ -122,8 +123,9 @@ const rotateKey: Operation = (desk, request) => {
   const holder = desk.nodes.byKey(newKey.text)
   if (holder !== undefined && holder.id !== nodeId)
     return refuse('new_public_key already belongs to a node')
+  const rotations = rotationsAfter(desk, request, node, challenge)
   const rotated =
-    holder === undefined ? desk.nodes.rekey(node, newKey, request.now.unixSeconds) : node
+    holder === undefined ? desk.nodes.rekey(node, newKey, request.now.unixSeconds, rotations) : node
   rotated.lastSeenAt = request.now.at
   desk.audit.add('key.rotated', request.now.unixSeconds, { node: nodeId })
   return {
@@ -132,6 +134,19 @@ const rotateKey: Operation = (desk, request) => {
     address: backboneAddress(nodeId),
     public_key: newKeyText,
   }
+}
+
+/** None after a signature that does not cover the new key: it proves nothing to who trusts the former one. */
+function rotationsAfter(
+  desk: RegistryDesk,
+  { message }: RegistryRequest,
+  node: NodeRecord,
+  challenge: string,
+): readonly KeyRotation[] {
+  const signature = stringField(message, 'signature')
+  const bytes = parseSignature(signature)
+  if (bytes === undefined || !desk.options.verify(node.keyBytes, utf8(challenge), bytes)) return []
+  return [...node.rotations, { publicKey: node.publicKey, signature }]
 }
 
 function authenticateRotation(

@@ -1,4 +1,5 @@
 /** Who is who and where: what nodes ask about each other (spec/04 §8.4, §8.5, §8.7, §8.12; 05 §7). */
+import { formatRotations } from '../core/trust/key-rotations.ts'
 import { punchChallenge, resolveChallenge } from '../core/wire/registry-challenge.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
 import { expiredKey, keyAgeDays } from './key-operations.ts'
@@ -32,6 +33,7 @@ const lookup: Operation = (desk, { message, connection }) => {
     ...(node.isPublic ? place(desk, node, connection) : {}),
     ...(node.isPublic && node.endpoints.length > 0 ? { endpoints: node.endpoints } : {}),
     ...(node.version === '' ? {} : { version: node.version }),
+    ...(node.rotations.length === 0 ? {} : { rotations: formatRotations(node.rotations) }),
     ...(node.relayOnly ? { relay_only: true } : {}),
   }
 }

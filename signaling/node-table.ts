@@ -2,8 +2,10 @@
  * Node identities and their attributes, with the indices by key, hostname and owner (spec/04 §7). Every
  * change goes through here, so that index, memory and store agree.
  */
+
 import { fromBase64 } from '../core/bytes.ts'
 import type { Instant } from '../core/machine.ts'
+import { KEY_ROTATIONS_MAX, type KeyRotation } from '../core/trust/key-rotations.ts'
 import { BROADCAST_NODE } from '../core/wire/address.ts'
 import type { RegistryNow } from './registry-desk.ts'
 import { NEW_NODE, type RegistryStore, type StoredNode } from './registry-store.ts'
@@ -185,7 +187,12 @@ export class NodeTable {
   }
 
   /** The old key is forgotten: it would name a new identity. The new one does not expire (spec/05 §24 L13). */
-  rekey(record: NodeRecord, key: PublicKey, unixSeconds: number): NodeRecord {
+  rekey(
+    record: NodeRecord,
+    key: PublicKey,
+    unixSeconds: number,
+    rotations: readonly KeyRotation[] = [],
+  ): NodeRecord {
     return this.#put({
       ...record,
       publicKey: key.text,
@@ -194,6 +201,7 @@ export class NodeTable {
       keyRotatedAt: unixSeconds,
       keyExpiresAt: 0,
       keyRotations: record.keyRotations + 1,
+      rotations: rotations.slice(-KEY_ROTATIONS_MAX),
     })
   }
 

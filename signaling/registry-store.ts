@@ -2,6 +2,7 @@
  * What the registry asks of its storage: read everything once, then record changes and make them durable
  * together. The registry keeps its state in memory; a store never answers questions.
  */
+import type { KeyRotation } from '../core/trust/key-rotations.ts'
 
 /** One identity: its id and key stay forever, the attributes belong to the present life (spec/04 §7). */
 export interface StoredNode {
@@ -26,6 +27,8 @@ export interface StoredNode {
   readonly keyRotatedAt: number
   readonly keyExpiresAt: number
   readonly keyRotations: number
+  /** The latest changes of key, each signed with the key before, oldest first (spec/10 §16). */
+  readonly rotations: readonly KeyRotation[]
   /** What the daemon said at its last registration (spec/05 §5.1). */
   readonly version: string
   /** `ip:port`. */
@@ -48,6 +51,7 @@ export const NEW_NODE: Omit<
   keyRotatedAt: 0,
   keyExpiresAt: 0,
   keyRotations: 0,
+  rotations: [],
   version: '',
   lanAddrs: [],
   endpoints: [],

@@ -1,4 +1,5 @@
 /** The member `pilot_ts` of a state file: what references have no place for (spec/10 §17). */
+import { formatRotations, parseRotations } from '../core/trust/key-rotations.ts'
 import { OWNER_BYTES_MAX } from './limits.ts'
 import type {
   MemberRole,
@@ -27,6 +28,9 @@ export function ownMembers(
       .map(({ id, owner, poloScore }) => [id, owner, poloScore]),
     consents: [...state.consents].map(({ giver, receiver, kind }) => [giver, receiver, kind]),
     relayed: [...state.relayed].map(({ target, from, unixSeconds }) => [target, from, unixSeconds]),
+    rotations: nodes
+      .filter(({ rotations }) => rotations.length > 0)
+      .map(({ id, rotations }) => [id, formatRotations(rotations)]),
     departed: [...state.members]
       .filter(({ departedAt }) => departedAt !== 0)
       .map(({ network, node, role, tags, departedAt }) => [network, node, role, tags, departedAt]),
@@ -40,11 +44,13 @@ export function withOwnMembers(state: StoredState, own: Members): StoredState {
   const signs = new Set(array(own.signs ?? [], 'signs'))
   const relayed = new Map(rows('relay_only').map(([id, endpoint]) => [id, textOf(endpoint)]))
   const away = new Map(rows('away').map(([id, owner, score]) => [id, { owner, score }]))
+  const rotations = new Map(rows('rotations').map(([id, list]) => [id, parseRotations(list)]))
   const nodes = [...state.nodes].map((node): StoredNode => {
     const endpoint = relayed.get(node.id)
     const { owner, score } = away.get(node.id) ?? {}
     return {
       ...node,
+      rotations: rotations.get(node.id) ?? node.rotations,
       ...(signs.has(node.id) ? { signsRegistration: true } : {}),
       ...(endpoint !== undefined && node.isLive
         ? { relayOnly: true, endpoint: parseEndpoint(endpoint) === undefined ? '' : endpoint }

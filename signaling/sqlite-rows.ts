@@ -1,5 +1,6 @@
 /** Rows of the registry's SQLite file that later versions added, checked: what cannot be is refused (spec/04 §22 W26). */
 
+import { parseRotations } from '../core/trust/key-rotations.ts'
 import { parseExtraEndpoints, parseLanAddrs } from './registration-extras.ts'
 import type {
   JoinRule,
@@ -28,6 +29,7 @@ export function keyFactsOf(
   | 'version'
   | 'lanAddrs'
   | 'endpoints'
+  | 'rotations'
 > {
   return {
     keyCreatedAt: Number(row.key_created),
@@ -37,6 +39,7 @@ export function keyFactsOf(
     version: String(row.version),
     lanAddrs: parseLanAddrs(json(row.lan_addrs)),
     endpoints: parseExtraEndpoints(json(row.endpoints)),
+    rotations: parseRotations(json(row.rotations)),
   }
 }
 

@@ -1,7 +1,7 @@
 /** Tables of the registry's SQLite file, how older files become this version, and the statements that write. */
 /** "PLTR" in the file's application id: a SQLite file of another program is not taken for ours. */
 export const APPLICATION_ID = 0x504c5452
-export const SCHEMA_VERSION = 3
+export const SCHEMA_VERSION = 4
 const LATER_TABLES = `
 CREATE TABLE networks (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, join_rule TEXT NOT NULL, token TEXT NOT NULL,
@@ -33,6 +33,7 @@ ALTER TABLE nodes ADD COLUMN key_rotations INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE nodes ADD COLUMN version TEXT NOT NULL DEFAULT '';
 ALTER TABLE nodes ADD COLUMN lan_addrs TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE nodes ADD COLUMN endpoints TEXT NOT NULL DEFAULT '[]';`,
+  "ALTER TABLE nodes ADD COLUMN rotations TEXT NOT NULL DEFAULT '[]';",
 ]
 
 export const SCHEMA: string = `
@@ -43,7 +44,7 @@ CREATE TABLE nodes (
   polo_score INTEGER NOT NULL, task_exec INTEGER NOT NULL, signs_registration INTEGER NOT NULL,
   relay_only INTEGER NOT NULL, key_created INTEGER NOT NULL, key_rotated INTEGER NOT NULL,
   key_expires INTEGER NOT NULL, key_rotations INTEGER NOT NULL, version TEXT NOT NULL,
-  lan_addrs TEXT NOT NULL, endpoints TEXT NOT NULL
+  lan_addrs TEXT NOT NULL, endpoints TEXT NOT NULL, rotations TEXT NOT NULL
 ) STRICT;
 CREATE TABLE pairs (low INTEGER, high INTEGER, PRIMARY KEY (low, high)) STRICT, WITHOUT ROWID;
 CREATE TABLE consents (
@@ -65,14 +66,15 @@ ${LATER_TABLES}`
 export const SQL = {
   nextNodeId: "INSERT OR REPLACE INTO meta VALUES ('next_node_id', ?)",
   // Not OR REPLACE: a key that is another node's must fail, not delete that node.
-  node: `INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+  node: `INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
     public_key = excluded.public_key, owner = excluded.owner, endpoint = excluded.endpoint,
     is_live = excluded.is_live, is_public = excluded.is_public, hostname = excluded.hostname,
     tags = excluded.tags, polo_score = excluded.polo_score, task_exec = excluded.task_exec,
     signs_registration = excluded.signs_registration, relay_only = excluded.relay_only,
     key_created = excluded.key_created, key_rotated = excluded.key_rotated,
     key_expires = excluded.key_expires, key_rotations = excluded.key_rotations,
-    version = excluded.version, lan_addrs = excluded.lan_addrs, endpoints = excluded.endpoints`,
+    version = excluded.version, lan_addrs = excluded.lan_addrs, endpoints = excluded.endpoints,
+    rotations = excluded.rotations`,
   pair: 'INSERT OR REPLACE INTO pairs VALUES (?, ?)',
   noPair: 'DELETE FROM pairs WHERE low = ? AND high = ?',
   consent: 'INSERT OR REPLACE INTO consents VALUES (?, ?, ?)',

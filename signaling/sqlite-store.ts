@@ -2,10 +2,12 @@
  * The registry's state in one SQLite file: WAL, every commit synced before it returns. The file is ours
  * alone while it is open. What cannot be believed is refused and left as it is (spec/04 §22 W19 to W22, W26).
  */
+
 import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { StorageError } from '../core/errors.ts'
+import { formatRotations } from '../core/trust/key-rotations.ts'
 import { BROADCAST_NODE } from '../core/wire/address.ts'
 import type {
   ConsentKind,
@@ -165,6 +167,7 @@ export class SqliteStore implements RegistryStore {
       node.version,
       JSON.stringify(node.lanAddrs),
       JSON.stringify(node.endpoints),
+      JSON.stringify(formatRotations(node.rotations)),
     ])
   }
 

@@ -65,6 +65,8 @@ export type NodeMachineEvent =
   | { readonly type: 'beacon-status'; readonly status: 'answering' | 'silent' }
   | { readonly type: 'peer-keyed'; readonly nodeId: number }
   | { readonly type: 'peer-key-mismatch'; readonly nodeId: number }
+  /** A trusted peer has another key, signed with the one that was pinned. */
+  | { readonly type: 'peer-key-rotated'; readonly nodeId: number }
   | {
       readonly type: 'path-changed'
       readonly nodeId: number

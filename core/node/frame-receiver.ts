@@ -90,14 +90,19 @@ export class FrameReceiver {
     this.#held.delete(peerId)
     if (held === undefined) return
     const frame = decodeKeyExchangeFrame(held.frame)
-    if (equals(peers.get(peerId)?.identityKey ?? key, frame.identityKey))
+    const known = peers.get(peerId)?.identityKey ?? peers.pinnedKey(peerId)
+    if (equals(known ?? key, frame.identityKey))
       return this.#accept(frame, held.frame, held.via, now)
     context.drop('key-mismatch')
     context.emit({ type: 'peer-key-mismatch', nodeId: peerId })
   }
 
   handleLookupFailed(peerId: number): void {
-    this.#held.delete(peerId)
+    const { context, peers } = this.#parts
+    const known = peers.get(peerId)?.identityKey ?? peers.pinnedKey(peerId)
+    if (!this.#held.delete(peerId) || known === undefined) return
+    context.drop('key-mismatch')
+    context.emit({ type: 'peer-key-mismatch', nodeId: peerId })
   }
 
   #handleSealed(
@@ -212,8 +217,8 @@ export class FrameReceiver {
     const registered = peer?.identityKey ?? peers.pinnedKey(frame.sender)
     if (registered === undefined) return this.#hold(frame, datagram, via, now)
     if (equals(registered, frame.identityKey)) return this.#accept(frame, datagram, via, now)
-    context.drop('key-mismatch')
-    context.emit({ type: 'peer-key-mismatch', nodeId: frame.sender })
+    // It may have changed its key: the registry can show that the pinned one has signed the change.
+    this.#hold(frame, datagram, via, now)
   }
 
   #isSigned(frame: KeyExchangeFrame, datagram: Uint8Array, peer: Peer | undefined): boolean {

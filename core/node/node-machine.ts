@@ -4,7 +4,7 @@
  * in (`packet-receiver`), datagrams out (`frame-writer`), who is where (`peer-finder`), who may
  * (`admission`), what is due (`scheduler`).
  */
-import { toBase64, viewOf } from '../bytes.ts'
+import { equals, toBase64, viewOf } from '../bytes.ts'
 import { PORT } from '../constants.ts'
 import { NetworkError, PilotError, UsageError } from '../errors.ts'
 import type { Endpoint, Instant } from '../machine.ts'
@@ -14,6 +14,7 @@ import { BeaconClient, type BeaconStatus } from '../rendezvous/beacon-client.ts'
 import type { Registration } from '../rendezvous/registration.ts'
 import type { RegistryRequest, RegistryRequests } from '../rendezvous/registry-requests.ts'
 import { Connection } from '../stream/connection.ts'
+import { parseRotations, provesRotation } from '../trust/key-rotations.ts'
 import { TrustManager } from '../trust/trust-manager.ts'
 import type { Address, SocketAddress } from '../wire/address.ts'
 import { decodeBeaconMessage } from '../wire/beacon-message.ts'
@@ -606,7 +607,21 @@ export class NodeMachine {
       return this.#frames.handleLookupFailed(peerId)
     }
     if (this.#trust.isReady) this.trust.setPeerKey(peerId, toBase64(key))
+    this.#followRotation(peerId, key, reply)
     this.#frames.handleLookedUp(peerId, key, now)
+  }
+
+  /** A pinned key gives way to one that it has signed; to nothing else that a registry says. */
+  #followRotation(peerId: number, key: Uint8Array, reply: RegistryMessage | undefined): void {
+    const pinned = this.#peers.pinnedKey(peerId)
+    if (pinned === undefined || equals(pinned, key)) return
+    const { ed25519Verify } = this.#context.options.crypto
+    const rotations = parseRotations(reply?.rotations)
+    if (!provesRotation(ed25519Verify, peerId, pinned, key, rotations)) return
+    this.trust.replacePeerKey(peerId, toBase64(key))
+    const peer = this.#peers.get(peerId)
+    if (peer !== undefined) peer.identityKey = key
+    this.#context.emit({ type: 'peer-key-rotated', nodeId: peerId })
   }
 
   /** The registry's word on who we are. */

@@ -179,6 +179,14 @@ export class TrustManager {
     this.#events.push({ type: 'changed' })
   }
 
+  /** The peer has another key, and has proven it with the one that was pinned. */
+  replacePeerKey(peerId: number, publicKey: string): void {
+    const record = this.store.getTrusted(peerId)
+    if (record === undefined) return
+    this.store.trust({ ...record, publicKey })
+    this.#events.push({ type: 'changed' })
+  }
+
   pollEvent(): TrustEvent | undefined {
     return this.#events.shift()
   }

@@ -92,6 +92,8 @@ export type NodeEvent =
   | { readonly type: 'trust-revoked'; readonly nodeId: number }
   | { readonly type: 'peer-keyed'; readonly nodeId: number }
   | { readonly type: 'peer-key-mismatch'; readonly nodeId: number }
+  /** A trusted peer has another key, signed with the former one: trust goes on. */
+  | { readonly type: 'peer-key-rotated'; readonly nodeId: number }
   | { readonly type: 'path-changed'; readonly nodeId: number; readonly path: PathKind }
   /**
    * Pages: another tab of this origin runs the node from now on, or this one does, or the one that does was lost

@@ -1,6 +1,11 @@
 /** Whose id, key, endpoint and name it is (spec/04 §22 W1 to W6, W13). */
+
 import { describe, expect, it } from 'vitest'
+import { parseRotations, provesRotation } from '../../core/trust/key-rotations.ts'
 import type { RegistryMessage } from '../../core/wire/registry-message.ts'
+import { readSnapshot } from '../../signaling/snapshot-read.ts'
+import { writeSnapshot } from '../../signaling/snapshot-write.ts'
+import { crypto } from '../support.ts'
 import { type BenchNode, identity, RegistryBench, refused } from './registry-bench.ts'
 
 const FAR = '198.51.100.66'
@@ -144,6 +149,32 @@ describe('W4: rotate_key', () => {
     expect(a.connection.send({ type: 'register', public_key: oldKey })).toMatchObject({
       node_id: 2,
     })
+  })
+
+  it('shows who asks that each key has signed the next one', () => {
+    const bench = new RegistryBench()
+    const a = bench.node('a')
+    expect(a.lookup()).not.toHaveProperty('rotations')
+    let known = a.identity.publicKey
+    const first = known
+    for (const name of ['second', 'third']) {
+      const next = identity(name)
+      const key = Buffer.from(next.publicKey).toString('base64')
+      expect(rotate(a, key, `rotate:1:${key}`).type).toBe('rotate_key_ok')
+      a.identity = next
+      const rotations = parseRotations(a.lookup().rotations)
+      for (const from of [known, first])
+        expect(provesRotation(crypto.ed25519Verify, 1, from, next.publicKey, rotations)).toBe(true)
+      known = next.publicKey
+    }
+    // A state file takes them along.
+    const { state } = readSnapshot(writeSnapshot(bench.registry.desk.state(), 1), 1)
+    const [kept] = [...state.nodes]
+    expect(kept?.rotations).toEqual(parseRotations(a.lookup().rotations))
+    // What a signature does not cover, it does not prove.
+    const lenient = new RegistryBench({ allowUnboundRotation: true }).node('a')
+    rotate(lenient, freshKey, 'rotate:1')
+    expect(lenient.lookup()).not.toHaveProperty('rotations')
   })
 
   it('refuses the signature that does not, unless the operator allows it', () => {

@@ -17,7 +17,7 @@ import type { RegistryOptions } from '../../signaling/registry.ts'
 import { SqliteStore } from '../../signaling/sqlite-store.ts'
 import { type BenchNode, RegistryBench } from './registry-bench.ts'
 
-/** Columns of `nodes` that version 3 added. */
+/** Columns of `nodes` that versions 3 and 4 added. */
 const LATER_COLUMNS = [
   'key_created',
   'key_rotated',
@@ -26,6 +26,7 @@ const LATER_COLUMNS = [
   'version',
   'lan_addrs',
   'endpoints',
+  'rotations',
 ]
 
 let folder: string
@@ -250,7 +251,7 @@ describe('the file', () => {
       'a newer version',
       () => {
         withRegistry((bench) => bench.node('a'))
-        edit('PRAGMA user_version = 4')
+        edit('PRAGMA user_version = 5')
       },
     ],
     [
@@ -299,7 +300,7 @@ describe('the file', () => {
     expect(readFileSync(file).equals(before)).toBe(true)
   })
 
-  it('of version 1 becomes one of version 3, and its nodes keep what they had', () => {
+  it('of version 1 becomes one of today, and its nodes keep what they had', () => {
     const node = withRegistry((bench) => {
       const one = bench.node('a', { isPublic: true })
       one.signed('set_hostname', { hostname: 'alice' })
@@ -322,6 +323,13 @@ describe('the file', () => {
       expect(again(bench, node).lookup()).toMatchObject({ hostname: 'alice', relay_only: true })
       expect(node.lookup()).not.toHaveProperty('real_addr')
     })
+  })
+
+  it('of version 3 becomes one of today', () => {
+    const node = withRegistry((bench) => bench.node('a', { isPublic: true }))
+    edit('ALTER TABLE nodes DROP COLUMN rotations')
+    edit('PRAGMA user_version = 3')
+    withRegistry((bench) => expect(again(bench, node).lookup()).toMatchObject({ node_id: 1 }))
   })
 
   it('that is empty becomes a store', () => {

@@ -1,6 +1,8 @@
 /** Two nodes and a rendezvous: the story on bad networks, in virtual time. */
 import { describe, expect, it } from 'vitest'
-import { type Endpoint, formatEndpoint, type Identity, type Stream } from '../../core/index.ts'
+import { type Endpoint, formatEndpoint, Identity, type Stream, toBase64 } from '../../core/index.ts'
+import { rotateKeyChallenge } from '../../core/wire/registry-challenge.ts'
+import { nodeCrypto } from '../../runtimes/node/crypto.ts'
 import type { LinkOptions } from './link.ts'
 import { NodeHost, RendezvousHost, serveEcho } from './node-host.ts'
 import { World } from './world.ts'
@@ -290,6 +292,75 @@ describe('private nodes', () => {
     world.touch(a)
     world.runUntilTrue(() => again.connection.state === 'CLOSED', world.now + 30_000)
     expect(again.connection.state).toBe('CLOSED')
+  })
+
+  /** Trusted both ways; then a has another key, of which the registry hears as `tell` says, and begins anew. */
+  function rotated(
+    seed: number,
+    tell: (a: NodeHost, next: Identity, rendezvous: RendezvousHost, now: number) => void,
+  ) {
+    const { world, rendezvous, a, b } = story(seed, { latencyMs: 10 }, false)
+    a.machine.requestTrust(b.machine.nodeId, '', world.now)
+    b.machine.requestTrust(a.machine.nodeId, '', world.now)
+    for (const host of [a, b]) world.touch(host)
+    const id = a.machine.nodeId
+    const isTrusted = (): boolean =>
+      b.machine.trust.isTrusted(id) && a.machine.trust.isTrusted(b.machine.nodeId)
+    expect(world.runUntilTrue(isTrusted, world.now + 20_000)).toBe(true)
+    expectEcho(world, a, b.machine.nodeId, 100, 10_000)
+    const next = Identity.generate(nodeCrypto)
+    tell(a, next, rendezvous, world.now)
+    world.touch(a)
+    world.runUntil(world.now + 500)
+    a.handleDatagram = () => {}
+    const { trustStore } = a
+    const endpoint = { ...A, port: 4322 }
+    const name = 'a2'
+    const again = new NodeHost({ world, rendezvous, endpoint, name, identity: next, trustStore })
+    again.machine.listen(ECHO)
+    world.add(again)
+    start(world, [again])
+    expect(again.machine.nodeId).toBe(id)
+    return { world, again, b, next }
+  }
+  const pinned = (host: NodeHost, nodeId: number) =>
+    host.machine.trust.store.getTrusted(nodeId)?.publicKey
+
+  it('trust each other on when one has rotated its key, whoever speaks first', () => {
+    const ask = (a: NodeHost, next: Identity, _: RendezvousHost, now: number): void => {
+      const text = rotateKeyChallenge(a.machine.nodeId, toBase64(next.publicKey))
+      const proof = next.sign(text)
+      a.machine.request(a.machine.requests.rotateKey(next.publicKey, true, proof), now)
+    }
+    for (const isRotatedFirst of [true, false]) {
+      const { world, again, b, next } = rotated(14, ask)
+      const id = again.machine.nodeId
+      if (isRotatedFirst) expectEcho(world, again, b.machine.nodeId, 1000, 15_000)
+      else expectEcho(world, b, id, 1000, 15_000)
+      expect(pinned(b, id)).toBe(toBase64(next.publicKey))
+      expect(b.events.map(({ type }) => type)).toContain('peer-key-rotated')
+      expect(b.events.map(({ type }) => type)).not.toContain('peer-key-mismatch')
+    }
+  })
+
+  it('refuse another key that the former one has not signed, whatever the registry says of it', () => {
+    const lie = (a: NodeHost, next: Identity, { registry }: RendezvousHost): void => {
+      const { nodes } = registry.desk
+      const node = nodes.live(a.machine.nodeId)!
+      const key = { text: toBase64(next.publicKey), bytes: next.publicKey }
+      // As a change, but by the new key itself.
+      const text = rotateKeyChallenge(node.id, key.text)
+      const rotation = { publicKey: node.publicKey, signature: next.signBase64(text) }
+      nodes.rekey(node, key, 1, [rotation])
+    }
+    const { world, again, b, next } = rotated(15, lie)
+    const id = again.machine.nodeId
+    const dialed = again.machine.dial({ network: 0, node: b.machine.nodeId }, ECHO, world.now)
+    world.touch(again)
+    world.runUntilTrue(() => dialed.connection.state === 'CLOSED', world.now + 30_000)
+    expect(dialed.connection.state).toBe('CLOSED')
+    expect(pinned(b, id)).not.toBe(toBase64(next.publicKey))
+    expect(b.events.map(({ type }) => type)).toContain('peer-key-mismatch')
   })
 
   it('let nobody in whose trust they ended, though they dialed it and it has not heard', () => {

@@ -107,7 +107,7 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
   'rotate-key': {
     summary: 'Give this node another key',
     notes:
-      'The registry learns it, signed with the former one; address and name stay, and\nthe daemon starts again. Who trusted the former key must be asked anew.',
+      'The registry learns it, signed with the former one; address and name stay, and\nthe daemon starts again. Trusted nodes of ours follow; Go daemons that\ntrusted the former key must be asked anew.',
     examples: ['pilotctl rotate-key'],
   },
   'identity show': {

@@ -96,6 +96,11 @@ export class NodeWatch {
             node_id: event.nodeId,
           })
         break
+      case 'peer-key-rotated':
+        log.info('a trusted node has another key, signed with the former one', {
+          node_id: event.nodeId,
+        })
+        break
       case 'relay-connected':
         log.info('connected to the relay')
         break

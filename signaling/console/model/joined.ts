@@ -184,6 +184,9 @@ export class Joined {
       case 'peer-key-mismatch':
         this.log.add('showed another key than the known one', event.nodeId)
         return this.#tell('bad', event.nodeId, 'showed a wrong key and is kept out.')
+      case 'peer-key-rotated':
+        this.log.add('changed its key, signed with the former one', event.nodeId)
+        return
     }
   }
 
