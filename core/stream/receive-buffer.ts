@@ -25,8 +25,9 @@ interface Range {
 /** In-order pieces below this size are copied into a shared block. */
 const SMALL_BYTES = 256
 const BLOCK_BYTES = 4096
-/** `read` joins pieces up to this size. */
+/** `read` joins pieces up to this size; a piece that is large by itself is given as it is, for a copy costs more. */
 const READ_BYTES = 65536
+const LARGE_PIECE_BYTES = 8192
 
 export class ReceiveBuffer {
   readonly #capacity: number
@@ -107,7 +108,8 @@ export class ReceiveBuffer {
     if (first === undefined) return undefined
     let end = head + 1
     let length = first.length
-    while (end < this.#queue.length && length + this.#queue[end]!.length <= READ_BYTES)
+    const isLarge = length >= LARGE_PIECE_BYTES
+    while (!isLarge && end < this.#queue.length && length + this.#queue[end]!.length <= READ_BYTES)
       length += this.#queue[end++]!.length
     let out = first
     if (end > head + 1) {

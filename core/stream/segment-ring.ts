@@ -21,7 +21,7 @@ export interface Segment {
   isAppLimited: boolean
 }
 
-const LEAST = 16
+const LEAST = 4
 
 /** Indices count from the first segment ever, so that they stay valid while others come and go. */
 export class SegmentRing {

@@ -3,15 +3,11 @@
  * stream; they never wrap.
  */
 
-const BLOCK_BYTES = 16384
-/** Emptied blocks kept for the next write, while there is more to send: 1 MiB. */
-const SPARE_MAX = 64
-const IDLE_SPARE_MAX = 2
+import { BLOCK_BYTES, giveBlock, takeBlock } from './block-pool.ts'
 
 export class SendBuffer {
   readonly #limit: number
   #blocks: Uint8Array[] = []
-  #spare: Uint8Array[] = []
   /** Offset of the first byte of `#blocks[0]`. */
   #base = 0
   #start = 0
@@ -39,8 +35,7 @@ export class SendBuffer {
     for (let done = 0; done < taken; ) {
       const at = this.#end - this.#base
       const index = Math.floor(at / BLOCK_BYTES)
-      if (index === this.#blocks.length)
-        this.#blocks.push(this.#spare.pop() ?? new Uint8Array(BLOCK_BYTES))
+      if (index === this.#blocks.length) this.#blocks.push(takeBlock())
       const within = at - index * BLOCK_BYTES
       const piece = Math.min(taken - done, BLOCK_BYTES - within)
       this.#blocks[index]!.set(
@@ -70,26 +65,20 @@ export class SendBuffer {
     if (offset <= this.#start) return
     this.#start = Math.min(offset, this.#end)
     while (this.#blocks.length > 0 && this.#start - this.#base >= BLOCK_BYTES) this.#drop()
-    if (this.#start !== this.#end) return
-    if (this.#blocks.length > 0) {
-      this.#drop()
-      this.#base = this.#start
-    }
-    // Nothing is left: a connection that is done for now holds little.
-    this.#spare.length = Math.min(this.#spare.length, IDLE_SPARE_MAX)
+    if (this.#start !== this.#end || this.#blocks.length === 0) return
+    this.#drop()
+    this.#base = this.#start
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#blocks = []
-    this.#spare = []
+    while (this.#blocks.length > 0) this.#drop()
     this.#start = this.#end
     this.#base = this.#end
   }
 
   #drop(): void {
-    const block = this.#blocks.shift()!
-    if (this.#spare.length < SPARE_MAX) this.#spare.push(block)
+    giveBlock(this.#blocks.shift()!)
     this.#base += BLOCK_BYTES
   }
 }
