@@ -2,6 +2,7 @@
  * Who did what (spec/05 §17), newest last. Two rings, so that what any node can cause does not push out what
  * concerns keys and networks (spec/05 §24 L22). Kept only where somebody may read it.
  */
+import type { AuditExports } from './audit-exports.ts'
 import { AUDIT_MAX } from './limits.ts'
 import type { AuditKind, RegistryStore, StoredAuditEntry } from './registry-store.ts'
 
@@ -12,16 +13,24 @@ export interface AuditSubject {
   readonly details?: Readonly<Record<string, string | number | boolean>>
 }
 
+/** An entry as it was added. */
+export interface AuditEvent {
+  readonly entry: StoredAuditEntry
+  readonly details: Readonly<Record<string, string | number | boolean>>
+}
+
 const NODE_ACTIONS =
   /^(node|trust|handshake|hostname|visibility|tags|task_exec|polo_score|beacon)\./
 
 export class AuditLog {
   readonly #store: RegistryStore
   readonly #isKept: boolean
+  readonly #exports: AuditExports
   readonly #rings: Readonly<Record<AuditKind, StoredAuditEntry[]>> = { node: [], admin: [] }
   #nextSequence = 1
 
-  constructor(store: RegistryStore, isKept: boolean) {
+  constructor(store: RegistryStore, isKept: boolean, exports: AuditExports) {
+    this.#exports = exports
     this.#store = store
     this.#isKept = isKept
   }
@@ -49,6 +58,7 @@ export class AuditLog {
     const ring = this.#rings[entry.kind]
     ring.push(entry)
     this.#store.saveAuditEntry(entry)
+    this.#exports.add({ entry, details: details ?? {} })
     if (ring.length > AUDIT_MAX) this.#store.deleteAuditEntry(ring.shift()!.sequence)
   }
 

@@ -7,6 +7,7 @@ import type { CryptoProvider } from '../core/crypto/provider.ts'
 import type { Instant } from '../core/machine.ts'
 import { TokenBuckets } from '../core/rate-limit.ts'
 import type { RegistryMessage } from '../core/wire/registry-message.ts'
+import { AuditExports } from './audit-exports.ts'
 import { AuditLog } from './audit-log.ts'
 import { BeaconDirectory } from './beacon-directory.ts'
 import { Farewells } from './farewells.ts'
@@ -45,6 +46,8 @@ export interface RegistryOptions {
   readonly trustLocalBeacons?: boolean
   /** Opens what needs it (spec/05 §11), custom networks among it. Without one nobody may. */
   readonly adminToken?: string
+  /** Why a URL is not one to send to. Without it nothing is sent, and what asks for it is refused. */
+  readonly exportUrlProblem?: (url: string) => string | undefined
   /** What a standby says to receive the whole state (spec/04 §16). Without one none is served. */
   readonly replicationToken?: string
   /** Only answers, from what a primary sends; nothing expires (spec/04 §16). Default false. */
@@ -90,6 +93,8 @@ export class RegistryDesk {
   readonly beacons: BeaconDirectory
   networks: NetworkTable
   readonly audit: AuditLog
+  /** Where the audit log goes besides. */
+  readonly exports: AuditExports
   /** Unix seconds at which network 0 came to be: when this registry started. */
   readonly createdAt: number
   readonly registrations: TokenBuckets<string>
@@ -110,7 +115,8 @@ export class RegistryDesk {
     this.beacons = new BeaconDirectory(options.trustLocalBeacons ?? false)
     const { limits } = this
     this.networks = new NetworkTable(store)
-    this.audit = new AuditLog(store, (options.adminToken ?? '') !== '')
+    this.exports = new AuditExports(store)
+    this.audit = new AuditLog(store, (options.adminToken ?? '') !== '', this.exports)
     this.createdAt = now.unixSeconds
     this.registrations = new TokenBuckets({
       burst: limits.registrationsPerMinute,
@@ -135,6 +141,7 @@ export class RegistryDesk {
     const state = store.load()
     this.#load(state, now)
     this.audit.load(state.audit)
+    this.exports.load()
   }
 
   /** A missing, undecodable or wrong signature is refused; each costs its source more than a request. */

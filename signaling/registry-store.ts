@@ -195,7 +195,10 @@ export interface RegistryStore {
   deleteInvite(network: number, target: number): void
   saveAuditEntry(entry: StoredAuditEntry): void
   deleteAuditEntry(sequence: number): void
-  /** In place of everything before; durable with the next commit. */
+  /** What an operator set, by name; no part of the state that standbys and snapshots have. */
+  loadSettings(): ReadonlyMap<string, string>
+  saveSetting(name: string, value: string): void
+  /** In place of everything before but the settings; durable with the next commit. */
   clear(): void
 
   /** Changes since the last successful `commit`. */
@@ -268,6 +271,10 @@ export class MemoryStore implements RegistryStore {
   deleteInvite(): void {}
   saveAuditEntry(): void {}
   deleteAuditEntry(): void {}
+  loadSettings(): ReadonlyMap<string, string> {
+    return new Map()
+  }
+  saveSetting(): void {}
   clear(): void {}
   commit(): void {}
   close(): void {}

@@ -17,6 +17,7 @@ import { MemoryStore, type RegistryStore } from './registry-store.ts'
 import { ReplicationFeed } from './replication-feed.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { canonicalIp, parseListenAddress } from './serve-address.ts'
+import { AuditSender, exportUrlProblem } from './serve-audit-export.ts'
 import { BeaconServer } from './serve-beacon.ts'
 import { now } from './serve-clock.ts'
 import { CompatDoor, RegistryDoor } from './serve-compat.ts'
@@ -132,9 +133,12 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
         verify: ed25519Verify,
         beaconAt,
         isStandby: options.standby !== undefined,
+        exportUrlProblem,
       },
       clock,
     )
+    const sender = new AuditSender(registry.desk.exports, log)
+    opened.push(() => sender.close())
     const relay = new CompatRelay(
       {
         ...(options.compatLimits === undefined ? {} : { limits: options.compatLimits }),
@@ -167,6 +171,7 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
       metrics: requests,
       counters: sockets,
       log,
+      onCommit: () => sender.wake(),
       feed: new ReplicationFeed(() => registry.desk.state(), log),
       tls: options.tls,
       plainToo: options.plainToo === true,

@@ -63,6 +63,8 @@ export interface RegistryServerOptions {
   /** With `tls`: clients that speak plain TCP are served on the same port. Default false. */
   readonly plainToo?: boolean
   readonly limits: ConnectionLimits
+  /** What was changed is on disk. */
+  readonly onCommit?: () => void
   /** Standbys that follow this registry. */
   readonly feed: ReplicationFeed
 }
@@ -415,6 +417,7 @@ export class RegistryServer {
     }
     if (this.#failedAt !== undefined) log.info('the store can be written again')
     this.#failedAt = undefined
+    this.#options.onCommit?.()
     return true
   }
 

@@ -1,7 +1,7 @@
 /** Tables of the registry's SQLite file, how older files become this version, and the statements that write. */
 /** "PLTR" in the file's application id: a SQLite file of another program is not taken for ours. */
 export const APPLICATION_ID = 0x504c5452
-export const SCHEMA_VERSION = 4
+export const SCHEMA_VERSION = 5
 const LATER_TABLES = `
 CREATE TABLE networks (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, join_rule TEXT NOT NULL, token TEXT NOT NULL,
@@ -22,6 +22,9 @@ CREATE TABLE audit (
   node INTEGER NOT NULL, network INTEGER NOT NULL, details TEXT NOT NULL
 ) STRICT;
 `
+const SETTINGS_TABLE = `
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`
 /** What turns a store of an older version into one of the next, by version from 1. */
 export const MIGRATIONS: readonly string[] = [
   'ALTER TABLE nodes ADD COLUMN relay_only INTEGER NOT NULL DEFAULT 0;',
@@ -34,6 +37,7 @@ ALTER TABLE nodes ADD COLUMN version TEXT NOT NULL DEFAULT '';
 ALTER TABLE nodes ADD COLUMN lan_addrs TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE nodes ADD COLUMN endpoints TEXT NOT NULL DEFAULT '[]';`,
   "ALTER TABLE nodes ADD COLUMN rotations TEXT NOT NULL DEFAULT '[]';",
+  SETTINGS_TABLE,
 ]
 
 export const SCHEMA: string = `
@@ -61,7 +65,7 @@ CREATE TABLE responses (
 CREATE TABLE relayed (
   target INTEGER, sender INTEGER, unix_seconds INTEGER NOT NULL, PRIMARY KEY (target, sender)
 ) STRICT;
-${LATER_TABLES}`
+${LATER_TABLES}${SETTINGS_TABLE}`
 
 export const SQL = {
   nextNodeId: "INSERT OR REPLACE INTO meta VALUES ('next_node_id', ?)",
@@ -99,6 +103,7 @@ export const SQL = {
   noMember: 'DELETE FROM members WHERE network = ? AND node = ?',
   invite: 'INSERT OR REPLACE INTO invites VALUES (?, ?, ?, ?)',
   noInvite: 'DELETE FROM invites WHERE network = ? AND target = ?',
+  setting: 'INSERT OR REPLACE INTO settings VALUES (?, ?)',
   audit: 'INSERT OR REPLACE INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)',
   noAudit: 'DELETE FROM audit WHERE sequence = ?',
   allNodes: 'DELETE FROM nodes',

@@ -262,6 +262,19 @@ export class SqliteStore implements RegistryStore {
     this.#changes.push(['noAudit', sequence])
   }
 
+  loadSettings(): ReadonlyMap<string, string> {
+    try {
+      const rows = this.#all('SELECT name, value FROM settings')
+      return new Map(rows.map(({ name, value }) => [String(name), String(value)]))
+    } catch (cause) {
+      throw this.#problem('read', cause)
+    }
+  }
+
+  saveSetting(name: string, value: string): void {
+    this.#changes.push(['setting', name, value])
+  }
+
   clear(): void {
     this.#changes = CLEARING.map((name) => [name])
   }

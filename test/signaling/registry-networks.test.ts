@@ -6,6 +6,7 @@ import {
   withSignature,
 } from '../../core/rendezvous/registry-requests.ts'
 import type { RegistryMessage } from '../../core/wire/registry-message.ts'
+import { AuditExports } from '../../signaling/audit-exports.ts'
 import { AuditLog } from '../../signaling/audit-log.ts'
 import { MemoryStore } from '../../signaling/registry-store.ts'
 import { type BenchNode, RegistryBench, refused, START_SECONDS } from './registry-bench.ts'
@@ -449,7 +450,7 @@ describe('the audit log', () => {
   })
 
   it('does not lose what concerns networks to what any node can cause', () => {
-    const log = new AuditLog(new MemoryStore(), true)
+    const log = new AuditLog(new MemoryStore(), true, new AuditExports(new MemoryStore()))
     log.add('network.created', 1, { network: 1 })
     for (let i = 0; i < 3000; i++) log.add('visibility.changed', 2, { node: 1 })
     expect(log.newest(3000, 0)).toHaveLength(1001)

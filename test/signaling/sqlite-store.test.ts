@@ -251,7 +251,7 @@ describe('the file', () => {
       'a newer version',
       () => {
         withRegistry((bench) => bench.node('a'))
-        edit('PRAGMA user_version = 5')
+        edit('PRAGMA user_version = 6')
       },
     ],
     [
@@ -306,7 +306,8 @@ describe('the file', () => {
       one.signed('set_hostname', { hostname: 'alice' })
       return one
     })
-    for (const table of ['networks', 'members', 'invites', 'audit']) edit(`DROP TABLE ${table}`)
+    for (const table of ['networks', 'members', 'invites', 'audit', 'settings'])
+      edit(`DROP TABLE ${table}`)
     for (const column of LATER_COLUMNS) edit(`ALTER TABLE nodes DROP COLUMN ${column}`)
     edit('ALTER TABLE nodes DROP COLUMN relay_only')
     edit('PRAGMA user_version = 1')
@@ -328,6 +329,7 @@ describe('the file', () => {
   it('of version 3 becomes one of today', () => {
     const node = withRegistry((bench) => bench.node('a', { isPublic: true }))
     edit('ALTER TABLE nodes DROP COLUMN rotations')
+    edit('DROP TABLE settings')
     edit('PRAGMA user_version = 3')
     withRegistry((bench) => expect(again(bench, node).lookup()).toMatchObject({ node_id: 1 }))
   })
