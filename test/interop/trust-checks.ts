@@ -39,7 +39,8 @@ export async function refuse(checks: Checks, from: LiveNode, to: LiveNode): Prom
     await eventually(RELAY_MS, `${from.name} pending at ${to.name}`, async () =>
       (await to.pending()).includes(from.nodeId),
     )
-    await to.ctl(['reject', `${from.nodeId}`, 'not now'])
+    // G1 dials who it refuses before it answers: up to 39 s (spec/06 §5.2).
+    await to.ctl(['reject', `${from.nodeId}`, 'not now'], 45_000)
     expectEqual((await to.pending()).includes(from.nodeId), false, 'still pending')
     expectEqual((await to.trusted()).includes(from.nodeId), false, `trusted at ${to.name}`)
     expectEqual((await from.trusted()).includes(to.nodeId), false, `trusted at ${from.name}`)
