@@ -25,6 +25,7 @@ import { CliHarness } from '../cli/harness.ts'
 import { FakeNetwork, type FakeNode } from '../fake-node.ts'
 
 let home: string
+let network: FakeNetwork
 let near: FakeNode
 let far: FakeNode
 let lent: readonly LentPort[]
@@ -33,7 +34,7 @@ const told: [name: string, data: unknown][] = []
 
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'pilot-services-'))
-  const network = new FakeNetwork()
+  network = new FakeNetwork()
   near = network.add(1)
   far = network.add(2)
   const parsed = parseDaemonArguments([], home)
@@ -385,4 +386,50 @@ describe('send-file against the services', () => {
       json: { events: [], timeout: true },
     })
   })
+})
+
+describe('bad input at every port', () => {
+  const JUNK: readonly Uint8Array[] = [
+    Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), // a type and a length nobody has
+    Uint8Array.of(0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff), // 2 GiB announced
+    Uint8Array.of(0, 0, 0, 9, 0, 0, 0, 1, 0), // an unknown type
+    Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 3, 0xff, 0xff, 0x61), // a name longer than its frame
+    Buffer.from('{"type":'),
+    Buffer.from('../../etc/passwd\n'),
+    Uint8Array.of(0),
+  ]
+  const written = (): string[] =>
+    readdirSync(home, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+
+  it.each([1001, 1002, 1003])(
+    '%d: ends that connection, writes nothing, and serves others beside 100 that say half of something',
+    async (port) => {
+      const stranger = network.add(3)
+      const half: PilotConnection[] = []
+      for (let i = 0; i < 100; i++) {
+        const connection = await stranger.dial({ address: far.address, port })
+        connection.closed.catch(() => {})
+        // One peer has its share of the connections, and no more.
+        if (connection.state === 'ESTABLISHED') connection.write(Uint8Array.of(0, 0, 0))
+        half.push(connection)
+      }
+      for (const bytes of JUNK) {
+        const [connection, stream] = await dial(port)
+        connection.closed.catch(() => {})
+        connection.write(bytes)
+        connection.close()
+        // Answered or not, it ends.
+        while ((await stream.read()) !== undefined);
+      }
+      expect(written()).toEqual([])
+      const [connection, stream] = await dial(1001)
+      connection.write(encodeDataFrame(1, Buffer.from('still here')))
+      expect((await readBytes(stream, 8)).readUInt32BE(0)).toBe(1)
+      await expect.poll(() => written().length).toBe(1)
+      connection.close()
+      for (const one of half) one.reset()
+    },
+  )
 })
