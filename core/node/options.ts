@@ -46,6 +46,8 @@ export interface NodeMachineOptions {
   readonly maxConnections?: number
   /** Trust whoever asks. Default false. */
   readonly autoApprove?: boolean
+  /** What was received and not yet read, of all streams, in bytes. Default 256 MiB. */
+  readonly receiveMemoryBytes?: number
   /** How streams find their pace; `auto` by default. A `congestion` of `tuning` goes before it. */
   readonly congestion?: CongestionName
   readonly tuning?: Partial<ConnectionTuning>

@@ -3,6 +3,7 @@ import type { Instant } from '../machine.ts'
 import type { PortTable } from '../port/port-table.ts'
 import type { ConnectionOptions } from '../stream/connection.ts'
 import { controllerOf } from '../stream/controllers.ts'
+import { MemoryBudget } from '../stream/memory-budget.ts'
 import type { ConnectionTuning } from '../stream/tuning.ts'
 import type { SocketAddress } from '../wire/address.ts'
 import type { NodeContext } from './context.ts'
@@ -11,12 +12,17 @@ import type { PeerTable } from './peer-table.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Stream } from './stream.ts'
 
+/** 256 MiB: what 64 streams hold at most before their windows grow. */
+const RECEIVE_MEMORY_BYTES = 256 << 20
+
 export class StreamTable {
   readonly #context: NodeContext
   readonly #ports: PortTable
   readonly #peers: PeerTable
   readonly #scheduler: Scheduler
   readonly #tuning: Partial<ConnectionTuning> | undefined
+  /** Bytes that all streams hold for their readers. */
+  readonly memory: MemoryBudget
   #nextId = 1
 
   constructor(context: NodeContext, ports: PortTable, peers: PeerTable, scheduler: Scheduler) {
@@ -25,6 +31,7 @@ export class StreamTable {
     this.#peers = peers
     this.#scheduler = scheduler
     const { congestion, tuning } = context.options
+    this.memory = new MemoryBudget(context.options.receiveMemoryBytes ?? RECEIVE_MEMORY_BYTES)
     this.#tuning =
       congestion === undefined ? tuning : { congestion: controllerOf(congestion), ...tuning }
   }
@@ -72,6 +79,7 @@ export class StreamTable {
       remote,
       isn: this.#context.randomIsn(),
       now,
+      memory: this.memory,
       ...(tuning === undefined ? {} : { tuning }),
       ...(segmentBytes === undefined ? {} : { segmentBytes }),
     }

@@ -12,11 +12,12 @@ import { Closing } from './closing.ts'
 import { type ConnectionEvent, EventSet } from './events.ts'
 import type { ConnectionStats, ConnectionStreamInfo } from './info.ts'
 import { Liveness } from './liveness.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import { Opening } from './opening.ts'
 import type { PathChange } from './path-transition.ts'
 import { isModernWindow, Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
-import { type ConnectionTuning, DEFAULT_TUNING } from './tuning.ts'
+import { type ConnectionTuning, tuningOf } from './tuning.ts'
 
 /**
  * `FIN_WAIT` lasts from our FIN until both sides are done, whoever began. A closing connection stays in
@@ -40,6 +41,8 @@ export interface ConnectionOptions {
   readonly isn: number
   readonly now: Instant
   readonly tuning?: Partial<ConnectionTuning>
+  /** What all streams of the node may hold for readers. Default: each for itself. */
+  readonly memory?: MemoryBudget
   /** Payload of a segment on the present path, when that is known to carry more than every path does. */
   readonly segmentBytes?: number
 }
@@ -86,7 +89,7 @@ export class Connection {
 
   private constructor(options: ConnectionOptions, synSeq?: number) {
     const { now } = options
-    const tuning = { ...DEFAULT_TUNING, ...options.tuning }
+    const tuning = tuningOf(options.tuning)
     const isn = options.isn >>> 0
     this.id = options.id
     this.local = options.local
@@ -94,7 +97,7 @@ export class Connection {
     this.#tuning = tuning
     this.#isn = isn
     this.#sender = new Sender(isn, tuning, now)
-    this.#receiver = new Receiver(tuning)
+    this.#receiver = new Receiver(tuning, options.memory)
     this.#closing = new Closing(this.#sender, this.#receiver, tuning, now)
     this.#opening =
       synSeq === undefined
@@ -284,8 +287,9 @@ export class Connection {
   }
 
   /** The next bytes in order, up to 64 KiB, or `undefined`. Works after `closed` until everything was read. */
-  read(_now: Instant): Uint8Array | undefined {
-    const bytes = this.#receiver.read()
+  read(now: Instant): Uint8Array | undefined {
+    const { rtt } = this.#sender
+    const bytes = this.#receiver.read(rtt.hasSample ? rtt.minMs : this.#opening.rttMs, now)
     if (bytes === undefined) this.#wantsReadable = true
     else if (this.#isOpen && this.#receiver.isAckDue) this.#mayTransmit = true
     return bytes
@@ -549,7 +553,7 @@ export class Connection {
     const sender = this.#sender
     const slots = receiver.windowSlots
     if (this.#opening.isDue) {
-      this.#opening.handleSent()
+      this.#opening.handleSent(now)
       if (this.#opening.isDialer) return this.#packet(out, offset, SYN, this.#isn, 0, slots, 0)
       receiver.handleAckSent(slots)
       return this.#packet(out, offset, SYN | ACK, this.#isn, receiver.ackNumber, slots, 0)

@@ -32,6 +32,9 @@ export class Opening {
   /** How often the SYN was due again, since the path changed. */
   repeats = 0
   #isSent = false
+  #sentAt: Instant = NEVER
+  /** Round trip of the handshake in ms, 0 while unknown or when something of it was sent twice (Karn). */
+  rttMs = 0
   #repeatAt: Instant = NEVER
   #intervalMs: number
   #deadlineAt: Instant
@@ -70,7 +73,8 @@ export class Opening {
     return this.#synSeq
   }
 
-  handleSent(): void {
+  handleSent(now: Instant): void {
+    this.#sentAt = this.#isSent ? NEVER : now
     this.#isDue = false
     this.#isSent = true
   }
@@ -117,6 +121,7 @@ export class Opening {
   /** The handshake is done: a SYN or SYN-ACK that was still to leave is not needed. */
   complete(now: Instant): void {
     if (this.isDialer) this.#isDue = false
+    if (this.#sentAt !== NEVER) this.rttMs = now - this.#sentAt
     this.#openedAt = now
     this.#deadlineAt = this.#repeatAt = NEVER
   }

@@ -30,8 +30,8 @@ const READ_BYTES = 65536
 const LARGE_PIECE_BYTES = 8192
 
 export class ReceiveBuffer {
-  readonly #capacity: number
-  readonly #hardLimit: number
+  #capacity: number
+  readonly #reserve: number
   readonly #piecesMax: number
 
   #queue: Uint8Array[] = []
@@ -46,13 +46,23 @@ export class ReceiveBuffer {
   /** Ascending, disjoint, not touching each other. */
   #ranges: Range[] = []
   #pieces = 0
+  #heldBytes = 0
 
   constructor(capacityBytes: number, reserveBytes: number, piecesMax: number) {
     this.#capacity = capacityBytes
-    this.#hardLimit = capacityBytes + reserveBytes
+    this.#reserve = reserveBytes
     this.#piecesMax = piecesMax
   }
 
+  /** There is room for so many bytes from now on; never less than before. */
+  grow(capacityBytes: number): void {
+    this.#capacity = Math.max(this.#capacity, capacityBytes)
+  }
+
+  /** Bytes kept, in order or not. */
+  get storedBytes(): number {
+    return this.readableBytes + this.#heldBytes
+  }
   /** Offset of the first byte not yet received in order. */
   get next(): number {
     return this.#next
@@ -94,7 +104,7 @@ export class ReceiveBuffer {
   accept(offset: number, payload: Uint8Array): Reception {
     const end = offset + payload.length
     if (end <= this.#next) return 'duplicate'
-    if (end > this.#readOffset + this.#hardLimit) return 'full'
+    if (end > this.#readOffset + this.#capacity + this.#reserve) return 'full'
     if (offset > this.#next) return this.#hold(offset, payload)
     this.#append(offset < this.#next ? payload.subarray(this.#next - offset) : payload)
     this.#joinRanges()
@@ -134,7 +144,7 @@ export class ReceiveBuffer {
   /** Forgets what is held out of order. */
   clearHeld(): void {
     this.#ranges = []
-    this.#pieces = 0
+    this.#pieces = this.#heldBytes = 0
   }
 
   /** Forgets everything. */
@@ -174,6 +184,7 @@ export class ReceiveBuffer {
       let at = range.left
       for (const piece of range.pieces) {
         const end = at + piece.length
+        this.#heldBytes -= piece.length
         if (end > this.#next)
           this.#append(at < this.#next ? piece.subarray(this.#next - at) : piece)
         at = end
@@ -211,6 +222,7 @@ export class ReceiveBuffer {
     const before = index > 0 ? this.#ranges[index - 1]! : undefined
     const after = this.#ranges[index]
     this.#pieces++
+    this.#heldBytes += piece.length
     if (before !== undefined && before.right === left) {
       before.pieces.push(piece)
       before.right = right

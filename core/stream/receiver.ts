@@ -5,8 +5,10 @@
 import type { Instant } from '../machine.ts'
 import { sackBytes } from '../wire/sack.ts'
 import { serialAdd, serialDistance } from '../wire/serial.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import { type ConnectionTuning, LEGACY_WINDOW_SLOTS, WINDOW_SLOT_BYTES } from './tuning.ts'
+import { WindowTuner } from './window-tuner.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
 /** Segments shorter than this end a write: no sender has a smaller MSS (spec/03 §4). */
@@ -19,6 +21,10 @@ const SAME_ACK_MAX = 2
 export class Receiver {
   readonly #tuning: ConnectionTuning
   readonly #buffer: ReceiveBuffer
+  readonly #tuner: WindowTuner
+  #budget: MemoryBudget | undefined
+  /** What of `#budget` is ours. */
+  #accounted = 0
   /** Sequence number of the peer's first byte. */
   #first = 0
   /** The peer is known to be of our own kind: it reads window 0 as closed, and half-closes. */
@@ -48,7 +54,9 @@ export class Receiver {
   bytesReceived = 0
   sacksSent = 0
 
-  constructor(tuning: ConnectionTuning) {
+  constructor(tuning: ConnectionTuning, budget?: MemoryBudget) {
+    this.#budget = budget
+    this.#tuner = new WindowTuner(tuning.receiveBufferBytes, tuning.receiveBufferMaxBytes)
     this.#tuning = tuning
     this.#buffer = new ReceiveBuffer(
       tuning.receiveBufferBytes,
@@ -93,11 +101,12 @@ export class Receiver {
    * (spec/03 §4); 0 to a peer that is known to stop at it.
    */
   get windowSlots(): number {
-    const slots = Math.floor(this.#buffer.free / WINDOW_SLOT_BYTES)
+    const slots = Math.floor(this.windowBytes / WINDOW_SLOT_BYTES)
     return Math.min(0xffff, Math.max(this.peerIsModern ? 0 : 1, slots))
   }
   get windowBytes(): number {
-    return Math.max(0, this.#buffer.free)
+    const free = this.#buffer.free
+    return Math.max(0, Math.min(free, this.#budget?.freeBytes ?? free))
   }
 
   /** A data segment arrived. True when it extended the readable stream. */
@@ -112,7 +121,9 @@ export class Receiver {
     }
     const right = offset + bytes.length
     const hadGap = this.#buffer.rangeCount > 0
-    switch (this.#buffer.accept(offset, bytes)) {
+    const result = this.#hasMemory(offset) ? this.#buffer.accept(offset, bytes) : 'full'
+    this.#account()
+    switch (result) {
       case 'delivered':
         this.bytesReceived += this.#buffer.next - next
         this.#lastLeft = Math.max(offset, next)
@@ -147,7 +158,7 @@ export class Receiver {
   handleFin(seq: number): boolean {
     const next = this.#buffer.next
     const offset = next + serialDistance(seq, serialAdd(this.#first, next))
-    const limit = this.#tuning.receiveBufferBytes + this.#tuning.receiveReserveBytes
+    const limit = this.#tuner.bytes + this.#tuning.receiveReserveBytes
     if (offset < 0 || offset > next + limit) return false
     if (this.#end === undefined) this.#end = Math.max(offset, this.#buffer.highest)
     this.#checkEnd()
@@ -166,9 +177,13 @@ export class Receiver {
     this.#ackNow = true
   }
 
-  /** Next bytes in order; a window that was small and opened is announced. */
-  read(): Uint8Array | undefined {
+  /** Next bytes in order, over a path of this round trip; a window that was small and opened is announced. */
+  read(rttMs: number, now: Instant): Uint8Array | undefined {
     const bytes = this.#buffer.read()
+    if (bytes !== undefined) {
+      if (this.#tuner.handleRead(bytes.length, rttMs, now)) this.#buffer.grow(this.#tuner.bytes)
+      this.#account()
+    }
     if (bytes !== undefined && !this.#isEnded) {
       const slots = this.windowSlots
       const gain = slots - this.#advertisedSlots
@@ -250,6 +265,10 @@ export class Receiver {
   /** The connection is over: only bytes not yet read stay. */
   close(): void {
     this.#buffer.clearHeld()
+    // What is left is the reader's: it can grow no more, and whether it will ever be read nobody knows.
+    this.#budget?.change(-this.#accounted)
+    this.#accounted = 0
+    this.#budget = undefined
     this.#ackAt = NEVER
     this.#ackNow = this.#sackNow = false
   }
@@ -258,6 +277,20 @@ export class Receiver {
   discard(): void {
     this.#buffer.clear()
     this.close()
+  }
+
+  /** What the reader waits for is taken in any case, else streams whose memory is others' would never end. */
+  #hasMemory(offset: number): boolean {
+    if (this.#budget === undefined || this.#budget.freeBytes > 0) return true
+    return offset <= this.#buffer.next && this.#buffer.readableBytes < WITHOUT_BUDGET_BYTES
+  }
+
+  #account(): void {
+    if (this.#budget === undefined) return
+    const { storedBytes } = this.#buffer
+    if (storedBytes === this.#accounted) return
+    this.#budget.change(storedBytes - this.#accounted)
+    this.#accounted = storedBytes
   }
 
   #checkEnd(): void {
@@ -306,6 +339,8 @@ export class Receiver {
 }
 
 const SACK_BLOCKS = 4
+/** Unread bytes that a stream may hold when the node has none left to give. */
+const WITHOUT_BUDGET_BYTES = 65_536
 /** A window update is worth a packet when this much opened (64 KiB). */
 const UPDATE_SLOTS = 16
 

@@ -6,7 +6,7 @@
 import { BLOCK_BYTES, giveBlock, takeBlock } from './block-pool.ts'
 
 export class SendBuffer {
-  readonly #limit: number
+  #limit: number
   #blocks: Uint8Array[] = []
   /** Offset of the first byte of `#blocks[0]`. */
   #base = 0
@@ -27,6 +27,15 @@ export class SendBuffer {
   }
   get free(): number {
     return this.#limit - (this.#end - this.#start)
+  }
+
+  get limit(): number {
+    return this.#limit
+  }
+
+  /** There is room for so many bytes from now on; never less than before. */
+  grow(limitBytes: number): void {
+    this.#limit = Math.max(this.#limit, limitBytes)
   }
 
   /** Copies what fits and returns how much that was. */

@@ -144,7 +144,7 @@ export class Sender {
 
   /** True once when a short write was followed by a quarter of the buffer becoming free. */
   takeRoom(): boolean {
-    if (!this.#hasRoomWaiter || this.#buffer.free < this.#tuning.sendBufferBytes / 4) return false
+    if (!this.#hasRoomWaiter || this.#buffer.free < this.#buffer.limit / 4) return false
     this.#hasRoomWaiter = false
     return true
   }
@@ -368,6 +368,9 @@ export class Sender {
     sample.isRecovering = this.#recovery.phase === 'recovery'
     inFlight.lostBytes = 0
     this.#congestion.handleAck(sample)
+    const { sendBufferMaxBytes } = this.#tuning
+    // Half of it is under way, half of it is there to follow.
+    this.#buffer.grow(Math.min(sendBufferMaxBytes, 2 * this.#congestion.cwnd))
   }
 
   /** Length of the new segment that may leave now, 0 for none. */
@@ -413,9 +416,10 @@ export class Sender {
   /** What may be under way in all. */
   #windowBytes(now: Instant): number {
     const { cwnd } = this.#congestion
-    const { smallFlightBytesMax } = this.#tuning
-    const isPlain = this.#pathSegment === undefined && this.#rtt.minMs < FAST_RTT_MS
-    const limit = isPlain ? Math.min(cwnd, smallFlightBytesMax) : cwnd
+    const { smallFlightBytesMax, fastFlightBytesMax } = this.#tuning
+    const isPlain = this.#pathSegment === undefined
+    const fastMax = isPlain ? smallFlightBytesMax : fastFlightBytesMax
+    const limit = this.#rtt.minMs < FAST_RTT_MS ? Math.min(cwnd, fastMax) : cwnd
     return limit + this.#transition.oldBytes(now)
   }
 

@@ -8,8 +8,12 @@ export interface ConnectionTuning {
   readonly segmentBytes: number
   /** Written and not yet acknowledged. A write takes what fits. */
   readonly sendBufferBytes: number
+  /** Where the congestion window asks for more, twice that, up to this. */
+  readonly sendBufferMaxBytes: number
   /** Received and not yet read, as advertised: one slot of the window stands for 4096 bytes. */
   readonly receiveBufferBytes: number
+  /** Where twice what is read in a round trip is more, that, up to this. */
+  readonly receiveBufferMaxBytes: number
   /** Room beyond the advertised window for peers that ignore it (spec/03 §4); past it bytes are dropped unacknowledged. */
   readonly receiveReserveBytes: number
   /** Pieces held out of order; more are dropped. */
@@ -52,6 +56,8 @@ export interface ConnectionTuning {
   /** RFC 6928. */
   readonly initialWindowSegments: number
   readonly cwndMaxBytes: number
+  /** What may be in flight where round trips are below 2 ms: more would wait in sockets. */
+  readonly fastFlightBytesMax: number
   /** The same where segments are small and round trips below 2 ms: more of them would wait in queues, not travel. */
   readonly smallFlightBytesMax: number
   /** Segments that may leave within one `burstIntervalMs`; fewer toward a peer not known to be modern (spec/03 §8). */
@@ -98,9 +104,11 @@ export interface ConnectionTuning {
 export const DEFAULT_TUNING: ConnectionTuning = {
   segmentBytes: SEGMENT_BYTES,
   sendBufferBytes: 4 << 20,
+  sendBufferMaxBytes: 16 << 20,
   receiveBufferBytes: 4 << 20,
+  receiveBufferMaxBytes: 16 << 20,
   receiveReserveBytes: 1 << 20,
-  outOfOrderPiecesMax: 4096,
+  outOfOrderPiecesMax: 16_384,
   nagle: false,
   nagleMs: 40,
   ackEverySegments: 2,
@@ -117,14 +125,15 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   probeSlackMs: 50,
   congestion: (options) => new Adaptive(options),
   initialWindowSegments: 10,
-  cwndMaxBytes: 4 << 20,
+  cwndMaxBytes: 16 << 20,
+  fastFlightBytesMax: 4 << 20,
   smallFlightBytesMax: 1 << 20,
   burstSegments: 64,
   fastBurstSegments: 512,
   legacyBurstSegments: 20,
   burstIntervalMs: 1,
   legacyOutstandingMax: 128,
-  outstandingMax: 4096,
+  outstandingMax: 16_384,
   synIntervalMs: 250,
   synIntervalMaxMs: 4000,
   dialTimeoutMs: 25_000,
@@ -140,6 +149,17 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   truncationMs: 2500,
   finWaitMs: 60_000,
   timeWaitMs: 10_000,
+}
+
+/** Buffers whose size is given are of that size, unless a maximum is given too. */
+export function tuningOf(some: Partial<ConnectionTuning> = {}): ConnectionTuning {
+  const { sendBufferBytes, receiveBufferBytes } = some
+  return {
+    ...DEFAULT_TUNING,
+    ...(sendBufferBytes === undefined ? {} : { sendBufferMaxBytes: sendBufferBytes }),
+    ...(receiveBufferBytes === undefined ? {} : { receiveBufferMaxBytes: receiveBufferBytes }),
+    ...some,
+  }
 }
 
 /** Bytes one slot of an advertised window stands for (spec/03 §8). */

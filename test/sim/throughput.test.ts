@@ -43,6 +43,13 @@ it('on a lossy link reaches five times what CUBIC does, for few bytes more than 
   expect(ours!.resentPercent).toBeLessThan(4)
 })
 
+it('on a long path windows grow beyond what they begin with', { timeout: 60_000 }, () => {
+  const link = { rttMs: 200, megabits: 400, untilMs: 6000, fromMs: 4000 }
+  const { megabits } = bulk({ ...link, flows: ['auto'], bufferBytes: DEEP })
+  // 4 MiB in 200 ms are 168 Mbit/s.
+  expect(megabits).toBeGreaterThan(300)
+})
+
 it('alone does not fill a deep queue, where CUBIC does', { timeout: 60_000 }, () => {
   const link = { rttMs: 40, megabits: 20, bufferBytes: DEEP, untilMs: 20_000, fromMs: 3000 }
   const [ours, model, cubic] = (['auto', 'bbr', 'cubic'] as const).map((name) =>

@@ -1,6 +1,8 @@
 /** What is delivered, acknowledged and advertised: segment by segment at chosen times. */
 import { describe, expect, it } from 'vitest'
 import { Connection } from '../../../core/stream/connection.ts'
+import { MemoryBudget } from '../../../core/stream/memory-budget.ts'
+import { WindowTuner } from '../../../core/stream/window-tuner.ts'
 import {
   ACK,
   bytes,
@@ -254,5 +256,50 @@ describe('reading', () => {
     c.handleSegment(ACK, 1001, 1001, 512, arena.subarray(5000, 6000), 10)
     arena.fill(0) // memory that was much larger than what it held was copied
     expect(readAll(c, 10).subarray(0, 1000)).toEqual(bytes(1000))
+  })
+})
+
+describe('memory', () => {
+  const window = (c: Connection, now: number): number => {
+    c.handleTimeout(now)
+    return drain(c, now).at(-1)!.window
+  }
+
+  it('of a stream grows to twice what is read in a round trip, up to its maximum', () => {
+    const tuner = new WindowTuner(1000, 5000)
+    expect(tuner.handleRead(400, 100, 1000)).toBe(false)
+    expect(tuner.handleRead(800, 100, 1050)).toBe(false)
+    expect(tuner.handleRead(800, 100, 1100)).toBe(true)
+    expect(tuner.bytes).toBe(3200)
+    tuner.handleRead(90_000, 100, 1200)
+    expect(tuner.bytes).toBe(5000)
+    // Without a round trip nothing is known.
+    const blind = new WindowTuner(1000, 5000)
+    expect(blind.handleRead(90_000, 0, 1000)).toBe(false)
+  })
+
+  it('of all streams of a node bounds the windows of each, and comes back when they are read or closed', () => {
+    const memory = new MemoryBudget(100_000)
+    const open = (id: number): Connection => {
+      const c = Connection.accept({ ...options(), id, memory }, 0, MODERN)
+      drain(c, 0)
+      c.handleSegment(ACK, 1, 1001, MODERN, NONE, 0)
+      return c
+    }
+    const [a, b] = [open(1), open(2)]
+    a!.handleSegment(ACK, 1, 1001, MODERN, bytes(60_000), 1)
+    expect(window(a!, 10)).toBe(Math.floor(40_000 / 4096))
+    b!.handleSegment(ACK, 5001, 1001, MODERN, bytes(50_000), 2)
+    expect(memory.freeBytes).toBe(-10_000)
+    expect(window(b!, 10)).toBe(0)
+    // Nothing more is held out of order; what the reader waits for is.
+    b!.handleSegment(ACK, 60_001, 1001, MODERN, bytes(5000), 3)
+    expect(memory.usedBytes).toBe(110_000)
+    b!.handleSegment(ACK, 1, 1001, MODERN, bytes(5000), 3)
+    expect(b!.readableBytes).toBe(55_000)
+    expect(readAll(a!, 4).length).toBe(60_000)
+    expect(memory.usedBytes).toBe(55_000)
+    b!.reset(5)
+    expect(memory.usedBytes).toBe(0)
   })
 })
