@@ -7,7 +7,7 @@ import type {
   SecureConnection,
   SecureOptions,
 } from '../../runtimes/shared/services/secure-connection.ts'
-import { type Checks, expectEqual } from './checks.ts'
+import { type Checks, eventually, expectEqual } from './checks.ts'
 import { borrow, DaemonNode } from './daemon-node.ts'
 import type { LiveNode } from './live-node.ts'
 
@@ -42,7 +42,9 @@ export async function secure(checks: Checks, from: LiveNode, to: LiveNode): Prom
     await checks.check(`secure channel, ${name} ${way}`, async () => {
       await using near = await daemonNode(from)
       await using far = await daemonNode(to)
-      const stop = echoSecure(far, await far.listen(PORT), accepts)
+      // References let go of a port when the program before has gone, a moment later.
+      const listener = await eventually(3000, `port ${PORT} of ${to.name}`, () => far.listen(PORT))
+      const stop = echoSecure(far, listener, accepts)
       try {
         const channel = await dialSecure(near.node, { address: addressOf(to) }, dials)
         await roundTrip(channel)
