@@ -234,6 +234,7 @@ export class Connection {
       this.#opening.handleTimeout(now) ??
       this.#closing.handleTimeout(now) ??
       this.#liveness.handleTimeout(now)
+    if (this.#liveness.isKeepaliveDue) this.#sender.rest()
     if (this.#receiver.isEnded && !wasEnded) this.#handleEnd(now)
     if (outcome === 'open') this.#establish(now)
     else if (outcome === 'done') this.#enterTimeWait(now)
@@ -429,7 +430,7 @@ export class Connection {
       payload.length > 0 &&
       looksLikeSack(payload) &&
       payload.length === sackBytes(payload[4]!) &&
-      this.#sender.areOurs(payload, payload[4]!)
+      this.#sender.areOurs(payload)
     // An ack of what was never sent belongs to another life of this port pair; 0 is none (spec/03 §4).
     if (ack !== 0 && !this.#closing.handleAck(ack)) {
       if (this.#sender.isBeyond(ack)) return

@@ -1,22 +1,21 @@
 /**
  * The sending half of a connection: what is written, what is in flight and what may leave now. What is lost is
- * `recovery.ts`'s to say, how much may be out a controller's, and in which pace `pacer.ts`'s.
+ * `recovery.ts`'s to say, how much may leave `allowance.ts`'s.
  */
 import type { Instant } from '../machine.ts'
 import { serialAdd, serialDistance } from '../wire/serial.ts'
-import { type AckSample, type CongestionController, FAST_RTT_MS } from './congestion.ts'
+import { AckDigest } from './ack-digest.ts'
+import { Allowance } from './allowance.ts'
 import { InFlight } from './in-flight.ts'
-import { Pacer } from './pacer.ts'
 import { type PathChange, PathTransition } from './path-transition.ts'
 import { PeerWindow } from './peer-window.ts'
 import { Recovery } from './recovery.ts'
 import { RttEstimator } from './rtt-estimator.ts'
+import { blockCount, blockLeft, blockRight, resemblesSack } from './sack-blocks.ts'
 import { SendBuffer } from './send-buffer.ts'
-import { type ConnectionTuning, WINDOW_SLOT_BYTES } from './tuning.ts'
+import type { ConnectionTuning } from './tuning.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
-/** Segments of the initial window where they are large: 10 small ones are less than one of these. */
-const LARGE_INITIAL = 4
 /** A probe of a closed window carries this much. */
 const PERSIST_BYTES = 64
 /** A first piece this long can not be taken for a SACK, nor can what follows it (spec/03 §5). */
@@ -27,11 +26,11 @@ export class Sender {
   readonly #buffer: SendBuffer
   readonly #inFlight = new InFlight()
   readonly #rtt: RttEstimator
-  readonly #congestion: CongestionController
-  readonly #recovery: Recovery
-  readonly #pacer: Pacer
-  readonly #sample: AckSample = blankSample()
+  readonly #transition = new PathTransition()
   readonly #window: PeerWindow
+  readonly #allowance: Allowance
+  readonly #recovery: Recovery
+  readonly #digest: AckDigest
   /** Sequence number of our first byte. */
   readonly #first: number
 
@@ -40,17 +39,9 @@ export class Sender {
   #next = 0
   #hasRoomWaiter = false
 
-  #peerIsModern = false
-
   #duplicateAcks = 0
   #hasSack = false
-  #isLimited = false
-
-  #pacedAt: Instant = NEVER
   #nagleAt: Instant = NEVER
-  /** Payload that one packet of the present path carries, when that is more than any path does. */
-  #pathSegment: number | undefined
-  readonly #transition = new PathTransition()
   #lastSentAt: Instant
   #lastHeardAt: Instant
 
@@ -69,28 +60,22 @@ export class Sender {
     this.#first = serialAdd(isn, 1)
     this.#buffer = new SendBuffer(tuning.sendBufferBytes)
     this.#rtt = new RttEstimator(tuning)
-    this.#pacer = new Pacer(tuning.burstIntervalMs)
     this.#window = new PeerWindow(tuning)
     this.#lastSentAt = this.#lastHeardAt = now
-    this.#congestion = tuning.congestion({
-      segmentBytes: tuning.segmentBytes,
-      initialWindowBytes: this.#initialWindow(tuning.segmentBytes),
-      maxWindowBytes: tuning.cwndMaxBytes,
-    })
-    this.#recovery = new Recovery(
-      this.#inFlight,
-      this.#rtt,
-      this.#congestion,
-      this.#transition,
-      tuning,
-    )
+    const inFlight = this.#inFlight
+    const rtt = this.#rtt
+    const transition = this.#transition
+    this.#allowance = new Allowance({ tuning, inFlight, rtt, window: this.#window, transition })
+    const { congestion } = this.#allowance
+    this.#recovery = new Recovery(inFlight, rtt, congestion, transition, tuning)
+    this.#digest = new AckDigest(inFlight, rtt, transition)
   }
 
   get cwnd(): number {
-    return this.#congestion.cwnd
+    return this.#allowance.congestion.cwnd
   }
   get ssthresh(): number {
-    return this.#congestion.ssthresh
+    return this.#allowance.congestion.ssthresh
   }
   get rtt(): RttEstimator {
     return this.#rtt
@@ -104,15 +89,13 @@ export class Sender {
   get inFlightSegments(): number {
     return this.#inFlight.count
   }
-  /** What the peer has room for. Our own kind counts bytes, a reference segments (spec/10 §1). */
+  /** What the peer has room for (spec/10 §1). */
   get peerWindowBytes(): number {
-    const slotBytes = this.#peerIsModern ? WINDOW_SLOT_BYTES : this.#tuning.segmentBytes
-    return this.#window.slots * slotBytes
+    return this.#allowance.peerWindowBytes
   }
   /** Largest payload that a segment made now has. */
   get segmentBytes(): number {
-    if (this.#pathSegment === undefined || !this.#peerIsModern) return this.#tuning.segmentBytes
-    return Math.max(this.#pathSegment, this.#tuning.segmentBytes)
+    return this.#allowance.segmentBytes
   }
   get free(): number {
     return this.#buffer.free
@@ -155,10 +138,10 @@ export class Sender {
   }
 
   /** True when every block lies within what was sent (spec/03 §5): else the payload is user data. */
-  areOurs(payload: Uint8Array, count: number): boolean {
-    for (let i = 0; i < count; i++) {
-      const left = this.#offsetOf(read32(payload, 5 + 8 * i))
-      const right = this.#offsetOf(read32(payload, 9 + 8 * i))
+  areOurs(sack: Uint8Array): boolean {
+    for (let i = 0; i < blockCount(sack); i++) {
+      const left = this.#offsetOf(blockLeft(sack, i))
+      const right = this.#offsetOf(blockRight(sack, i))
       if (left < 0 || left >= right || right > this.#next) return false
     }
     return true
@@ -186,8 +169,7 @@ export class Sender {
     if (!wasKeepalive) this.#window.update(seq, slots, isNew)
 
     const flight = this.#inFlight.bytes
-    const { pipe } = this.#inFlight
-    this.#inFlight.beginAck(this.#rtt.minMs, now)
+    this.#digest.begin(now)
     if (isNew) {
       this.#inFlight.acknowledge(acked)
       this.#buffer.release(acked)
@@ -199,12 +181,12 @@ export class Sender {
       this.duplicateAcks++
       this.#duplicateAcks++
     }
-    const rttMs = this.#measure(now)
+    this.#digest.measure(now)
     if (isNew) this.#rtt.clearBackOff()
     // Without SACK there is only counting (RFC 5681 §3.2); every known peer reports gaps by SACK.
     const isCounted = !this.#hasSack && this.#duplicateAcks === 3
     this.#recovery.handleAck(acked, isNew, isEmpty, isCounted, flight, this.#next, now)
-    this.#tellCongestion(rttMs, pipe, now)
+    this.#tellCongestion(now)
     this.#recovery.rearm(isNew, now)
     this.#schedulePersist(now)
   }
@@ -224,15 +206,12 @@ export class Sender {
     const lost = inFlight.nextLost()
     if (lost === undefined) {
       const length = this.#newLength(now)
-      return length === 0 || this.#isPaced(now) ? 0 : this.#sendNew(length, out, at, now)
+      return length === 0 || this.#allowance.isPaced(now) ? 0 : this.#sendNew(length, out, at, now)
     }
-    if (!recovery.mustRetransmit) {
-      if (inFlight.pipe > 0 && inFlight.pipe + lost.length > this.#windowBytes(now)) {
-        this.#isLimited = true
-        return 0
-      }
-      if (this.#isPaced(now)) return 0
-    }
+    const mayLeave =
+      recovery.mustRetransmit ||
+      (this.#allowance.fits(lost.length, now) && !this.#allowance.isPaced(now))
+    if (!mayLeave) return 0
     inFlight.retransmitLost(now)
     this.retransmits++
     if (recovery.handleRetransmitted()) this.fastRetransmits++
@@ -243,7 +222,7 @@ export class Sender {
 
   /** Returns `'timeout'` when the peer has not acknowledged a segment in all its transmissions. */
   handleTimeout(now: Instant): 'timeout' | undefined {
-    if (now >= this.#pacedAt) this.#pacedAt = NEVER
+    this.#allowance.handleTimeout(now)
     if (now >= this.#nagleAt) this.#nagleAt = NEVER
     this.#window.handleTimeout(now)
     if (!this.#recovery.isTimedOut(now)) return undefined
@@ -258,7 +237,7 @@ export class Sender {
   get nextTimeoutAt(): Instant {
     return Math.min(
       this.#recovery.nextTimeoutAt,
-      this.#pacedAt,
+      this.#allowance.pacedAt,
       this.#nagleAt,
       this.#window.nextTimeoutAt,
     )
@@ -266,23 +245,19 @@ export class Sender {
 
   /** The peer counts bytes as we do, and holds more than 128 segments out of order. */
   noteModernPeer(): void {
-    if (this.#peerIsModern) return
-    this.#peerIsModern = true
-    this.#fitCongestion()
+    this.#allowance.noteModernPeer()
   }
 
   /** Before the first packet on a path, or at a change. `undefined`: what every path carries. */
   setPathSegment(bytes: number | undefined): void {
-    this.#pathSegment = bytes
-    this.#fitCongestion()
+    this.#allowance.setPathSegment(bytes)
   }
 
   /** The path changed: what was measured does not hold. */
   handlePathChange(now: Instant, { rttMs, isOldAlive = false }: PathChange = {}): void {
     const oldRttMs = this.#rtt.srttMs
     this.#rtt.reset(rttMs)
-    this.#congestion.reset()
-    this.#pacer.reset()
+    this.#allowance.handlePathChange()
     this.#inFlight.rack.reset()
     this.#recovery.forgetUndo()
     if (isOldAlive) this.#transition.await(this.#inFlight.pipe, oldRttMs, now)
@@ -312,7 +287,8 @@ export class Sender {
     this.#una = this.#next = this.#buffer.end
     this.#window.stop()
     this.#recovery.stop()
-    this.#pacedAt = this.#nagleAt = NEVER
+    this.#allowance.stop()
+    this.#nagleAt = NEVER
     this.#hasRoomWaiter = false
   }
 
@@ -322,10 +298,9 @@ export class Sender {
 
   #handleSack(sack: Uint8Array, acked: number): void {
     this.sacksReceived++
-    const count = sack[4]!
-    for (let i = 0; i < count; i++) {
-      const left = this.#offsetOf(read32(sack, 5 + 8 * i))
-      const right = this.#offsetOf(read32(sack, 9 + 8 * i))
+    for (let i = 0; i < blockCount(sack); i++) {
+      const left = this.#offsetOf(blockLeft(sack, i))
+      const right = this.#offsetOf(blockRight(sack, i))
       if (right <= acked) this.#recovery.handleDuplicateReport(right)
       else {
         this.#hasSack = true
@@ -334,43 +309,11 @@ export class Sender {
     }
   }
 
-  /** Takes the round trip of what arrived; -1 when it tells none of the present path. */
-  #measure(now: Instant): number {
-    const { deliveredSentAt, rate } = this.#inFlight
-    const isTold = deliveredSentAt >= 0 && this.#transition.isOfThisPath(deliveredSentAt)
-    const rttMs = isTold ? now - deliveredSentAt : -1
-    if (isTold) this.#rtt.sample(rttMs)
-    rate.endAck(this.#rtt.minMs)
-    return rttMs
-  }
-
-  #tellCongestion(rttMs: number, pipe: number, now: Instant): void {
-    const inFlight = this.#inFlight
-    const { deliveredBytes, lostBytes, rate } = inFlight
-    // What was sent on another path says nothing of this one.
-    const isOfThisPath = this.#transition.isOfThisPath(inFlight.deliveredSentAt)
-    if (!isOfThisPath) this.#transition.handleOldDelivered(deliveredBytes)
-    const isTold = isOfThisPath || now >= this.#transition.until
-    if (!isTold || (deliveredBytes === 0 && lostBytes === 0)) return
-    const sample = this.#sample
-    sample.now = now
-    sample.deliveredBytes = deliveredBytes
-    sample.lostBytes = lostBytes
-    sample.inFlightBefore = pipe
-    sample.inFlightBytes = inFlight.pipe
-    sample.rttMs = rttMs
-    sample.srttMs = this.#rtt.srttMs
-    sample.minRttMs = this.#rtt.minMs
-    sample.rate = rate.rate
-    sample.isAppLimited = rate.isAppLimited
-    sample.isRoundStart = rate.isRoundStart
-    sample.isLimited = this.#isLimited
-    sample.isRecovering = this.#recovery.phase === 'recovery'
-    inFlight.lostBytes = 0
-    this.#congestion.handleAck(sample)
-    const { sendBufferMaxBytes } = this.#tuning
+  #tellCongestion(now: Instant): void {
+    const { congestion, isLimited } = this.#allowance
+    this.#digest.tell(congestion, isLimited, this.#recovery.phase === 'recovery', now)
     // Half of it is under way, half of it is there to follow.
-    this.#buffer.grow(Math.min(sendBufferMaxBytes, 2 * this.#congestion.cwnd))
+    this.#buffer.grow(Math.min(this.#tuning.sendBufferMaxBytes, 2 * congestion.cwnd))
   }
 
   /** Length of the new segment that may leave now, 0 for none. */
@@ -382,16 +325,13 @@ export class Sender {
     const inFlight = this.#inFlight
     if (this.#window.isProbeDue && inFlight.count === 0) return Math.min(left, PERSIST_BYTES)
     if (inFlight.count === 0 && now - this.#lastSentAt > this.#rtt.rtoMs && this.#next > 0)
-      this.#congestion.handleIdle()
-    const length = Math.min(left, segmentBytes, this.#room)
+      this.#allowance.congestion.handleIdle()
+    const length = Math.min(left, segmentBytes, this.#allowance.room)
     if (length === 0) {
       this.#schedulePersist(now)
       return this.#waitForOthers(now)
     }
-    if (inFlight.pipe > 0 && inFlight.pipe + length > this.#windowBytes(now)) {
-      this.#isLimited = true
-      return 0
-    }
+    if (!this.#allowance.fits(length, now)) return 0
     if (nagle && length < segmentBytes && inFlight.count > 0) {
       const due = this.#lastSentAt + nagleMs
       if (now < due) {
@@ -402,65 +342,9 @@ export class Sender {
     return length
   }
 
-  /** Largest segment that may leave by what the peer advertised. A sliver of a window is waited with, not filled. */
-  get #room(): number {
-    const { legacyOutstandingMax, outstandingMax } = this.#tuning
-    const { count, bytes } = this.#inFlight
-    if (!this.#peerIsModern)
-      return count < Math.min(this.#window.slots, legacyOutstandingMax) ? this.segmentBytes : 0
-    if (count >= outstandingMax) return 0
-    const room = this.peerWindowBytes - bytes
-    return room >= WINDOW_SLOT_BYTES || count === 0 ? Math.max(0, room) : 0
-  }
-
-  /** What may be under way in all. */
-  #windowBytes(now: Instant): number {
-    const { cwnd } = this.#congestion
-    const { smallFlightBytesMax, fastFlightBytesMax } = this.#tuning
-    const isPlain = this.#pathSegment === undefined
-    const fastMax = isPlain ? smallFlightBytesMax : fastFlightBytesMax
-    const limit = this.#rtt.minMs < FAST_RTT_MS ? Math.min(cwnd, fastMax) : cwnd
-    return limit + this.#transition.oldBytes(now)
-  }
-
-  #initialWindow(segmentBytes: number): number {
-    const { initialWindowSegments, segmentBytes: least } = this.#tuning
-    return Math.max(initialWindowSegments * least, LARGE_INITIAL * segmentBytes)
-  }
-
-  #fitCongestion(): void {
-    const { segmentBytes } = this
-    this.#congestion.setSegment(segmentBytes, this.#initialWindow(segmentBytes))
-  }
-
-  /** Neither window nor pace is what nothing leaves for. */
   #waitForOthers(now: Instant): number {
-    const { pipe, rate } = this.#inFlight
-    if (pipe < this.#windowBytes(now)) {
-      this.#isLimited = false
-      rate.handleAppLimited(pipe)
-    }
+    this.#allowance.handleNothingToSend(now)
     return 0
-  }
-
-  /** True when the next segment has to wait for its time. */
-  #isPaced(now: Instant): boolean {
-    if (this.#pacer.allows(this.#burstLimit, now)) return false
-    this.#pacedAt = this.#pacer.nextAt
-    // The pace is that of the window, or of what the path delivers: what grows with use is in use.
-    if (2 * this.#inFlight.pipe >= this.#congestion.cwnd) this.#isLimited = true
-    return true
-  }
-
-  get #burstLimit(): number {
-    const { burstSegments, fastBurstSegments, legacyBurstSegments } = this.#tuning
-    if (!this.#peerIsModern) return legacyBurstSegments
-    const isFast = this.#rtt.hasSample && this.#rtt.minMs < FAST_RTT_MS
-    return isFast ? fastBurstSegments : burstSegments
-  }
-
-  get #burstBytes(): number {
-    return this.#tuning.initialWindowSegments * this.#tuning.segmentBytes
   }
 
   #sendNew(wanted: number, out: Uint8Array, at: number, now: Instant): number {
@@ -481,7 +365,7 @@ export class Sender {
     this.segmentSeq = serialAdd(this.#first, offset)
     this.segmentsSent++
     this.#lastSentAt = now
-    this.#pacer.count(length, this.#congestion.pacingRate, this.#burstBytes, now)
+    this.#allowance.count(length, now)
     this.#recovery.handleSent(offset === this.#una, now)
   }
 
@@ -490,7 +374,7 @@ export class Sender {
     const newest = this.#inFlight.newest
     if (newest === undefined || this.#recovery.phase !== 'open') return 0
     const left = this.#buffer.end - this.#next
-    const wanted = Math.min(left, this.segmentBytes, this.#room)
+    const wanted = Math.min(left, this.segmentBytes, this.#allowance.room)
     if (wanted > 0) {
       const length = this.#sendNew(wanted, out, at, now)
       this.#recovery.handleProbeSent(false, this.#next, now)
@@ -509,36 +393,4 @@ export class Sender {
     const isBlocked = this.#window.isClosed && this.#inFlight.count === 0
     if (isBlocked && this.#buffer.end > this.#next) this.#window.schedule(now)
   }
-}
-
-/** As `looksLikeSack`, on bytes within a larger buffer. */
-function resemblesSack(out: Uint8Array, at: number, length: number): boolean {
-  if (out[at] !== 0x53 || length < 13) return false
-  if (out[at + 1] !== 0x41 || out[at + 2] !== 0x43 || out[at + 3] !== 0x4b) return false
-  const count = out[at + 4]!
-  return count >= 1 && count <= 4 && length >= 5 + 8 * count
-}
-
-function blankSample(): AckSample {
-  return {
-    now: 0,
-    deliveredBytes: 0,
-    lostBytes: 0,
-    inFlightBefore: 0,
-    inFlightBytes: 0,
-    rttMs: -1,
-    srttMs: 0,
-    minRttMs: 0,
-    rate: 0,
-    isAppLimited: false,
-    isRoundStart: false,
-    isLimited: false,
-    isRecovering: false,
-  }
-}
-
-function read32(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
-  )
 }
