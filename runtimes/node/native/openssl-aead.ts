@@ -98,7 +98,8 @@ export class OpenSslAead implements Aead {
     const { decryptInit, decryptUpdate, decryptFinal, control } = this.#calls
     this.#opening ??= this.#newContext(decryptInit)
     const context = this.#opening
-    const plaintext = Buffer.allocUnsafe(end)
+    // Memory of its own: what is in it may be moved to another thread, which a piece of the pool cannot be.
+    const plaintext = Buffer.allocUnsafeSlow(end)
     const isAuthentic =
       decryptInit(context, null, null, null, nonce) === 1 &&
       (aad.length === 0 || decryptUpdate(context, null, length, aad, aad.length) === 1) &&
