@@ -17,8 +17,9 @@ export interface Aead {
     end: number,
   ): void
   /**
-   * Plaintext of `ciphertext` (tag at its end) in memory of its own, or `undefined` when it does not
-   * authenticate. Never throws for bad bytes; fewer than 16 bytes do not authenticate.
+   * Plaintext of `ciphertext` (tag at its end), perhaps in the same memory, which the caller gives up; or `undefined`
+   * when it does not authenticate, and then `ciphertext` is as it was. Never throws for bad bytes; fewer than 16 bytes
+   * do not authenticate.
    */
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined
   /** Set where the work is done later, at the edge of the machine (`edge-aead.ts`). */

@@ -91,7 +91,7 @@ class NodeAead implements Aead {
     } catch {
       return undefined
     }
-    return plaintext
+    return bytesOf(plaintext)
   }
 }
 
@@ -105,4 +105,9 @@ function publicKeyOf(type: 'ed25519' | 'x25519', raw: Uint8Array): KeyObject {
 
 function rawPublicKey(key: KeyObject): Uint8Array {
   return Uint8Array.from(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32))
+}
+
+/** A Buffer's bytes as what the core takes them for: `slice` of these copies. */
+export function bytesOf(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
 }

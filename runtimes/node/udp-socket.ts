@@ -3,6 +3,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIP, isIPv6 } from 'node:net'
 import { type Endpoint, formatEndpoint, StorageError, UsageError } from '../../core/index.ts'
 import type { DatagramSocket } from '../shared/transport.ts'
+import { bytesOf } from './crypto.ts'
 import type { DatagramBatch } from './native/datagram-batch.ts'
 import type { NativeLibrary } from './native/library.ts'
 import { splitDatagrams } from './native/split-datagrams.ts'
@@ -40,7 +41,7 @@ export class UdpSocket implements DatagramSocket {
       const isJoined = batches[i]?.receiveBatches() === true
       socket?.on('message', (data, info) => {
         const from = this.#intern(info)
-        if (!isJoined) this.ondatagram?.(data, from)
+        if (!isJoined) this.ondatagram?.(bytesOf(data), from)
         else for (const datagram of splitDatagrams(data)) this.ondatagram?.(datagram, from)
       })
       // A peer that is gone may be reported here (ICMP); that is its path's business, not ours.
@@ -69,21 +70,25 @@ export class UdpSocket implements DatagramSocket {
     return new UdpSocket(v4, v6, shown, native)
   }
 
-  send(datagram: Uint8Array, to: Endpoint): void {
-    if (this.#isClosed) return
+  send(datagram: Uint8Array, to: Endpoint): boolean {
+    if (this.#isClosed) return true
     const batch = to.address.includes(':') ? this.#batches.v6 : this.#batches.v4
     if (batch === undefined) return this.#sendAlone(datagram, to)
-    batch.send(datagram, to, this.#sendAlone)
-    if (this.#isFlushDue) return
-    this.#isFlushDue = true
-    // Once the work that makes datagrams is done.
-    queueMicrotask(this.#flush)
+    const isFree = batch.send(datagram, to, this.#sendAlone)
+    if (!this.#isFlushDue && !batch.isEmpty) {
+      this.#isFlushDue = true
+      // Once the work that makes datagrams is done.
+      queueMicrotask(this.#flush)
+    }
+    return isFree
   }
 
-  readonly #sendAlone = (datagram: Uint8Array, { address, port }: Endpoint): void => {
+  readonly #sendAlone = (datagram: Uint8Array, { address, port }: Endpoint): boolean => {
     const socket = address.includes(':') ? this.#v6 : this.#v4
+    if (socket === undefined) return true
     // Without a callback an error is nobody's: this datagram is lost, as any may be.
-    socket?.send(datagram, 0, datagram.length, port, address)
+    socket.send(datagram, 0, datagram.length, port, address)
+    return socket.getSendQueueCount() === 0
   }
 
   readonly #flush = (): void => {

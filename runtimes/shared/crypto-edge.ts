@@ -54,7 +54,10 @@ export class CryptoEdge {
   send(buffer: Uint8Array, { to, start, end, seal }: Transmit): void {
     const { socket } = this.#options
     const datagram = buffer.subarray(start, end)
-    if (seal === undefined && this.#outbound.isEmpty) return socket.send(datagram, to)
+    if (seal === undefined && this.#outbound.isEmpty) {
+      socket.send(datagram, to)
+      return
+    }
     const work =
       seal === undefined
         ? Promise.resolve(datagram)

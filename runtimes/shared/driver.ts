@@ -9,7 +9,7 @@ import type { Clock } from './clock.ts'
 import { CryptoEdge } from './crypto-edge.ts'
 import type { ByteStream, DatagramSocket, RegistryConnector } from './transport.ts'
 
-/** Datagrams are built one behind the other in a slab; a sent slab is left to the garbage collector. */
+/** Datagrams that a socket keeps stand one behind the other in a slab, which is left to the garbage collector then. */
 const SLAB_BYTES = 1 << 20
 /** A timer that fires so late means that the machine slept (or the process was stopped). */
 const SLEEP_MS = 10_000
@@ -107,14 +107,14 @@ export class Driver {
         this.#slab = new Uint8Array(SLAB_BYTES)
         this.#slabAt = 0
       }
-      const at = this.#slabAt
+      const at = this.#slabAt // stays where it is while nobody keeps anything
       const buffer = this.#slab.subarray(at, at + TRANSMIT_BUFFER_BYTES)
       const transmit = machine.pollTransmit(buffer, clock.now())
       if (transmit === undefined) return sent
       sent = true
-      this.#slabAt = at + transmit.end
       if (this.#edge !== undefined) this.#edge.send(buffer, transmit)
-      else socket.send(buffer.subarray(transmit.start, transmit.end), transmit.to)
+      else if (socket.send(buffer.subarray(transmit.start, transmit.end), transmit.to)) continue
+      this.#slabAt = at + transmit.end
     }
   }
 

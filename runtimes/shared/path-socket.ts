@@ -87,11 +87,12 @@ export class PathSocket implements DatagramSocket {
     this.#foreign++
   }
 
-  send(datagram: Uint8Array, to: Endpoint): void {
+  send(datagram: Uint8Array, to: Endpoint): boolean {
     const path = this.#paths.get(to.address)
     if (path === undefined) return this.#base.send(datagram, to)
     if (!path.outlet.send(datagram)) this.#dropped++
     path.gauge.sent(datagram.length)
+    return false
   }
 
   close(): Promise<void> {

@@ -142,7 +142,7 @@ export class RelaySocket implements DatagramSocket {
     else if (state.name === 'open') this.#ask(state.socket, HURRY_MS)
   }
 
-  send(datagram: Uint8Array, to: Endpoint): void {
+  send(datagram: Uint8Array, to: Endpoint): boolean {
     const { drops } = this
     const state = this.#state
     if (!sameEndpoint(to, RELAY_ENDPOINT)) drops['relay-direct']++
@@ -153,6 +153,7 @@ export class RelaySocket implements DatagramSocket {
       this.#transmit(state.socket, datagram)
       this.#gauge.sent(datagram.length)
     }
+    return false
   }
 
   announce(to: Endpoint, bytes: number): void {

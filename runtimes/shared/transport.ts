@@ -24,8 +24,8 @@ export interface NodePart {
 /** Datagrams. `send` may drop one; it does not throw. */
 export interface DatagramSocket {
   readonly localEndpoint: Endpoint
-  /** The bytes are the socket's until sent: the caller does not change them any more. */
-  send(datagram: Uint8Array, to: Endpoint): void
+  /** True when the bytes may be used again; else they are the socket's, and the caller does not change them any more. */
+  send(datagram: Uint8Array, to: Endpoint): boolean
   /** Each datagram is in memory of its own. Endpoints are interned: one object per address and port. */
   ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
   close(): Promise<void>

@@ -133,7 +133,7 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
     transport: string,
   ): Promise<number> {
     await Promise.all([node.trust.request(nodeId), call(page, `tab.trust(${node.nodeId})`)])
-    return until(async () => (await transports(node, page)) === `${transport} ${transport}`, 3000)
+    return until(async () => (await transports(node, page)) === `${transport} ${transport}`, 15_000)
   }
 
   for (const backend of ['native', 'werift'] as const)
@@ -177,7 +177,7 @@ describe.skipIf(!existsSync(CHROMIUM))('a tab in Chromium and a node in Node', (
       if (event.type === 'path-changed' && event.path === 'relay') wasRelayed = true
     })
     cut()
-    await until(async () => wasRelayed, 2000)
+    await until(async () => wasRelayed, 15_000)
     expect(await transfer).toMatchObject({ received: 16 * MIB, isEqual: true })
     await until(async () => (await transports(node, page)) === 'websocket websocket', 10_000)
   }, 60_000)

@@ -54,7 +54,7 @@ describe.skipIf(!existsSync(CHROMIUM))('paths of a page', () => {
     ])
     await trustEachOther(a, b, ['near-a', 'near-b'])
     await call(a, `tab.ping('near-b')`)
-    const took = await until(async () => (await transportOf(a)) === 'webrtc', 3000)
+    const took = await until(async () => (await transportOf(a)) === 'webrtc', 15_000)
     console.log(`direct ${took} ms after the first message`)
     // The page only has the connection: frames go from worker to worker.
     expect(await call(a, 'tab.channelsOnPage()')).toBe(0)

@@ -77,7 +77,7 @@ describe.skipIf(!existsSync(CHROMIUM))('tabs of one origin', () => {
         5000,
       )
     await call(second, `tab.setHostname('shared-two')`)
-    await until(async () => (await call(first, 'tab.hostname()')) === 'shared-two', 3000)
+    await until(async () => (await call(first, 'tab.hostname()')) === 'shared-two', 15_000)
   }, 60_000)
 
   it('take over when the leading tab closes: same node, listeners serve on', async () => {
@@ -122,7 +122,7 @@ describe.skipIf(!existsSync(CHROMIUM))('tabs of one origin', () => {
     ] as const)
       await call(page, `tab.join('${url}', 'leaving', { port: ${port} })`)
     await call(first, 'tab.leave()')
-    await until(async () => (await echo('leaving:4003', 'x', 300).catch(() => '')) === 'x', 3000)
+    await until(async () => (await echo('leaving:4003', 'x', 300).catch(() => '')) === 'x', 15_000)
     const crashed = (await call(second, 'tab.isLeader()')) ? second : third
     const left = crashed === second ? third : second
     const changes = async (): Promise<number> =>

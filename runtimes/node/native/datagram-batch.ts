@@ -64,16 +64,14 @@ const MSGHDR = {
 /** `CMSG_LEN(2)` and `CMSG_SPACE(2)`. */
 const CMSG_BYTES = { length: 18n, space: 24n } as const
 
-/** Sends a datagram in the ordinary way; its bytes are nobody else's. */
-export type SendAlone = (datagram: Uint8Array, to: Endpoint) => void
+/** Sends a datagram in the ordinary way. True when its bytes may be used again. */
+export type SendAlone = (datagram: Uint8Array, to: Endpoint) => boolean
 
 export class DatagramBatch {
   readonly #calls: DatagramBatchCalls
   readonly #descriptor: number
   readonly #memory: NativeMemory
   readonly #view: DataView
-  /** The kernel, or the interface, takes no batches. */
-  #isOff = false
   #addresses = new Map<Endpoint, Uint8Array>()
   #to: Endpoint | undefined
   #segmentBytes = 0
@@ -113,12 +111,15 @@ export class DatagramBatch {
     return setsockopt(this.#descriptor, SOL_UDP, UDP_GRO, new Int32Array([1]), 4) === 0
   }
 
-  /** Copied, or sent. What the kernel refuses for now goes to `alone`, in its order. */
-  send(datagram: Uint8Array, to: Endpoint, alone: SendAlone): void {
-    if (datagram.length > BATCHED_BYTES_MAX || this.#isOff) {
+  get isEmpty(): boolean {
+    return this.#count === 0
+  }
+
+  /** Copied, or sent. What the kernel refuses for now goes to `alone`, in its order. True when the bytes may be used again. */
+  send(datagram: Uint8Array, to: Endpoint, alone: SendAlone): boolean {
+    if (datagram.length > BATCHED_BYTES_MAX) {
       this.flush(alone)
-      this.#sendOne(datagram, to, alone)
-      return
+      return this.#sendOne(datagram, to, alone)
     }
     const isOther =
       this.#to !== to ||
@@ -134,6 +135,7 @@ export class DatagramBatch {
     this.#bytes += datagram.length
     this.#count++
     this.#isClosed = datagram.length < this.#segmentBytes
+    return true
   }
 
   /** Sends what was copied. */
@@ -167,13 +169,13 @@ export class DatagramBatch {
     return sendmsg(this.#descriptor, this.#memory.pointer, MSG_DONTWAIT) >= 0
   }
 
-  #sendOne(datagram: Uint8Array, to: Endpoint, alone: SendAlone): void {
+  #sendOne(datagram: Uint8Array, to: Endpoint, alone: SendAlone): boolean {
     const name = this.#addressOf(to)
     const { sendto } = this.#calls
     const isSent =
       name !== undefined &&
       sendto(this.#descriptor, datagram, datagram.length, MSG_DONTWAIT, name, name.length) >= 0
-    if (!isSent) alone(datagram, to)
+    return isSent || alone(datagram, to)
   }
 
   *#copies(): Generator<Uint8Array> {

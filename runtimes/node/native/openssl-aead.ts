@@ -1,4 +1,4 @@
-/** AES-256-GCM by OpenSSL's own functions: no object per packet, sealed in place. */
+/** AES-256-GCM by OpenSSL's own functions: no object per packet, sealed and opened in place. */
 import { createCipheriv } from 'node:crypto'
 import type { Aead } from '../../../core/index.ts'
 
@@ -59,13 +59,8 @@ export class OpenSslAead implements Aead {
       const aead = new OpenSslAead(calls, key!)
       const buffer = Buffer.concat([Buffer.from('sound'), nothing])
       aead.sealInPlace(nonce!, aad!, buffer, 0, 5)
-      const opened = aead.open(nonce!, aad!, buffer)
-      const isForgedRefused = aead.open(nonce!, nonce!, buffer) === undefined
-      return (
-        expected.equals(buffer) &&
-        Buffer.from(opened ?? []).equals(Buffer.from('sound')) &&
-        isForgedRefused
-      )
+      if (!expected.equals(buffer) || aead.open(nonce!, nonce!, buffer) !== undefined) return false
+      return Buffer.from(aead.open(nonce!, aad!, buffer) ?? []).equals(Buffer.from('sound'))
     } catch {
       return false
     }
@@ -98,15 +93,18 @@ export class OpenSslAead implements Aead {
     const { decryptInit, decryptUpdate, decryptFinal, control } = this.#calls
     this.#opening ??= this.#newContext(decryptInit)
     const context = this.#opening
-    // Memory of its own: what is in it may be moved to another thread, which a piece of the pool cannot be.
-    const plaintext = Buffer.allocUnsafeSlow(end)
+    const data = ciphertext.subarray(0, end)
     const isAuthentic =
       decryptInit(context, null, null, null, nonce) === 1 &&
       (aad.length === 0 || decryptUpdate(context, null, length, aad, aad.length) === 1) &&
-      (end === 0 || decryptUpdate(context, plaintext, length, ciphertext, end) === 1) &&
+      (end === 0 || decryptUpdate(context, data, length, data, end) === 1) &&
       control(context, SET_TAG, TAG_BYTES, ciphertext.subarray(end)) === 1 &&
       decryptFinal(context, nothing, length) === 1
-    return isAuthentic ? plaintext : undefined
+    if (isAuthentic) return data
+    // The same key stream once more: another key may be tried on what was there.
+    decryptInit(context, null, null, null, nonce)
+    if (end > 0) decryptUpdate(context, data, length, data, end)
+    return undefined
   }
 
   #newContext(init: Init): Pointer {

@@ -4,6 +4,7 @@
  */
 import { BEACON_TYPE } from '../../../core/wire/beacon-message.ts'
 import { SEALED_OVERHEAD_BYTES } from '../../../core/wire/frame.ts'
+import { bytesOf } from '../crypto.ts'
 
 const MAGIC = Buffer.from('PIL')
 /** Magic and sender of a frame: what the frames of one peer have in common, but for one letter. */
@@ -18,10 +19,11 @@ const DELIVERY_BYTES = 5
  */
 export function splitDatagrams(data: Buffer): readonly Uint8Array[] {
   const size = data[0] === BEACON_TYPE.relayDeliver ? deliveryBytes(data) : frameBytes(data)
-  if (size === undefined) return [data]
+  const bytes = bytesOf(data)
+  if (size === undefined) return [bytes]
   const parts: Uint8Array[] = []
   for (let at = 0; at < data.length; at += size)
-    parts.push(data.subarray(at, Math.min(at + size, data.length)))
+    parts.push(bytes.subarray(at, Math.min(at + size, data.length)))
   return parts
 }
 

@@ -36,7 +36,7 @@ describe('paths by a WebRTC process', () => {
       expect([a.rtc.pid, b.rtc.pid]).toEqual([undefined, undefined])
       await trusted(a.node, b.node)
       await until(() => transportOf(a.node) === 'webrtc', 20_000)
-      await until(() => transportOf(b.node) === 'webrtc', 3000)
+      await until(() => transportOf(b.node) === 'webrtc', 15_000)
       await roundTrip(a.node, b.node.nodeId, 1_000_000)
       expect(a.node.info().drops.forged ?? 0).toBe(0)
     }, 60_000)

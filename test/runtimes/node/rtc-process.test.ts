@@ -124,7 +124,7 @@ describe('WebRTC in a process of its own', () => {
     process.kill(pid, 'SIGSTOP')
     await until(() => connection.connectionState === 'closed', 8000)
     expect(connection.closeReason).toContain('does not answer')
-    await until(() => !isRunning(pid), 2000)
+    await until(() => !isRunning(pid), 15_000)
   }, 20_000)
 
   it('ends when no connection is left for a while, without a word, and starts again when one is wanted', async () => {
@@ -139,7 +139,7 @@ describe('WebRTC in a process of its own', () => {
     expect(rtc.pid).toBe(pid)
     connection.close()
     await until(() => rtc.pid === undefined, 5000)
-    await until(() => !isRunning(pid), 3000)
+    await until(() => !isRunning(pid), 15_000)
     expect(lost).toEqual([])
     expect(rtc.create().connectionState).toBe('new')
     expect(rtc.pid).not.toBe(pid)
@@ -168,7 +168,7 @@ describe('WebRTC in a process of its own', () => {
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(isRunning(pid)).toBe(true)
     parent.kill('SIGKILL')
-    await until(() => !isRunning(pid), 3000)
+    await until(() => !isRunning(pid), 15_000)
   })
 
   it('keeps nobody alive', async () => {

@@ -39,7 +39,7 @@ async function node(
       const kind = Buffer.from(datagram.subarray(0, 4)).toString()
       if (kind === 'PILS') wire.sealed++
       if (kind === 'PILT') wire.plain++
-      if (drop === 0 || ++count % drop !== 0) socket.send(datagram, to)
+      return drop === 0 || ++count % drop !== 0 ? socket.send(datagram, to) : true
     },
     close: () => socket.close(),
   }

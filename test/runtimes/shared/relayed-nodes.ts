@@ -50,9 +50,8 @@ export async function relayedNode(
   const guarded = {
     localEndpoint: socket.localEndpoint,
     ondatagram: undefined as UdpSocket['ondatagram'],
-    send: (datagram: Uint8Array, to: { address: string; port: number }) => {
-      if (to.port === beacon.port) socket.send(datagram, to)
-    },
+    send: (datagram: Uint8Array, to: { address: string; port: number }) =>
+      to.port === beacon.port ? socket.send(datagram, to) : true,
     close: () => socket.close(),
   }
   socket.ondatagram = (datagram, from) => {

@@ -43,7 +43,7 @@ describe('WebRTC paths', () => {
     const transfer = roundTrip(a, b.nodeId, 4_000_000)
     await new Promise((resolve) => setTimeout(resolve, 150))
     for (const connection of made) await connection.close()
-    await until(() => transportOf(a) === 'relay', 1000)
+    await until(() => transportOf(a) === 'relay', 15_000)
     await transfer
     await roundTrip(a, b.nodeId, 1000)
   }, 60_000)

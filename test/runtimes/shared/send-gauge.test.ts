@@ -67,7 +67,7 @@ describe('PathSocket', () => {
     const base: DatagramSocket = {
       localEndpoint: { address: '127.0.0.1', port: 1 },
       ondatagram: undefined,
-      send: () => {},
+      send: () => true,
       close: async () => {},
     }
     const socket = new PathSocket(base)

@@ -16,7 +16,8 @@ function delivery(bytes: number, sender: number): Buffer {
   return Buffer.concat([head, frame(bytes, sender)])
 }
 
-const split = (...parts: Buffer[]): Uint8Array[] => [...splitDatagrams(Buffer.concat(parts))]
+const split = (...parts: Buffer[]): Buffer[] =>
+  splitDatagrams(Buffer.concat(parts)).map((part) => Buffer.from(part))
 
 describe('what the kernel joined', () => {
   it('is taken apart: datagrams of one size, the last perhaps shorter', () => {
