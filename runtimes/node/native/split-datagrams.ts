@@ -12,13 +12,16 @@ const IDENTITY_BYTES = 8
 const LETTERS = new Set([...'SAT'].map((letter) => letter.charCodeAt(0)))
 /** Type and sender in front of a frame that the beacon delivers. */
 const DELIVERY_BYTES = 5
+/** Nobody joins larger ones: a jumbo frame has 9000 bytes, and ours go alone above 8192. */
+const PART_BYTES_MAX = 9216
 
 /**
  * Each datagram, in order. What does not show where it divides is passed on whole, as one that is alone is: it is then
  * dropped where it means nothing, as if it had been lost.
  */
 export function splitDatagrams(data: Buffer): readonly Uint8Array[] {
-  const size = data[0] === BEACON_TYPE.relayDeliver ? deliveryBytes(data) : frameBytes(data)
+  const head = data.subarray(0, PART_BYTES_MAX + DELIVERY_BYTES + IDENTITY_BYTES)
+  const size = head[0] === BEACON_TYPE.relayDeliver ? deliveryBytes(head) : frameBytes(head)
   const bytes = bytesOf(data)
   if (size === undefined) return [bytes]
   const parts: Uint8Array[] = []
