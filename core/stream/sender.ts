@@ -6,6 +6,7 @@ import type { Instant } from '../machine.ts'
 import { serialAdd, serialDistance } from '../wire/serial.ts'
 import { AckDigest } from './ack-digest.ts'
 import { Allowance } from './allowance.ts'
+import { FAST_RTT_MS } from './congestion.ts'
 import { InFlight } from './in-flight.ts'
 import { type PathChange, PathTransition } from './path-transition.ts'
 import { PeerWindow } from './peer-window.ts'
@@ -312,8 +313,9 @@ export class Sender {
   #tellCongestion(now: Instant): void {
     const { congestion, isLimited } = this.#allowance
     this.#digest.tell(congestion, isLimited, this.#recovery.phase === 'recovery', now)
-    // Half of it is under way, half of it is there to follow.
-    this.#buffer.grow(Math.min(this.#tuning.sendBufferMaxBytes, 2 * congestion.cwnd))
+    // Half of it is under way, half of it is there to follow. Where round trips are short a cache's size is better.
+    if (this.#rtt.minMs >= FAST_RTT_MS)
+      this.#buffer.grow(Math.min(this.#tuning.sendBufferMaxBytes, 2 * congestion.cwnd))
   }
 
   /** Length of the new segment that may leave now, 0 for none. */
