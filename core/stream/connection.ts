@@ -6,51 +6,21 @@
 import { UsageError } from '../errors.ts'
 import type { Instant } from '../machine.ts'
 import type { SocketAddress } from '../wire/address.ts'
-import { FLAG, PACKET_HEADER_BYTES, PROTOCOL, writePacketHeader } from '../wire/packet.ts'
+import { FLAG, PACKET_HEADER_BYTES } from '../wire/packet.ts'
 import { looksLikeSack, sackBytes } from '../wire/sack.ts'
 import { Closing } from './closing.ts'
+import type { ConnectionFailure, ConnectionOptions, ConnectionState } from './connection-options.ts'
 import { type ConnectionEvent, EventSet } from './events.ts'
-import type { ConnectionStats, ConnectionStreamInfo } from './info.ts'
+import { type ConnectionStats, type ConnectionStreamInfo, infoOf, statsOf } from './info.ts'
 import { Liveness } from './liveness.ts'
-import type { MemoryBudget } from './memory-budget.ts'
 import { Opening } from './opening.ts'
+import { Outgoing } from './outgoing.ts'
 import type { PathChange } from './path-transition.ts'
 import { isModernWindow, Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
 import { type ConnectionTuning, tuningOf } from './tuning.ts'
 
-/**
- * `FIN_WAIT` lasts from our FIN until both sides are done, whoever began. A closing connection stays in
- * `ESTABLISHED` or `CLOSE_WAIT` until all it wrote is acknowledged.
- */
-export type ConnectionState =
-  | 'SYN_SENT'
-  | 'SYN_RECEIVED'
-  | 'ESTABLISHED'
-  | 'FIN_WAIT'
-  | 'CLOSE_WAIT'
-  | 'TIME_WAIT'
-  | 'CLOSED'
-
-export interface ConnectionOptions {
-  readonly id: number
-  /** Source of what we send. */
-  readonly local: SocketAddress
-  readonly remote: SocketAddress
-  /** Our initial sequence number, random and below 2^31 (spec/03 §7.8). */
-  readonly isn: number
-  readonly now: Instant
-  readonly tuning?: Partial<ConnectionTuning>
-  /** What all streams of the node may hold for readers. Default: each for itself. */
-  readonly memory?: MemoryBudget
-  /** Payload of a segment on the present path, when that is known to carry more than every path does. */
-  readonly segmentBytes?: number
-}
-
-export type { ConnectionEvent }
-
-/** Why a connection closed other than by both sides' consent. */
-export type ConnectionFailure = 'refused' | 'reset' | 'timeout' | 'truncated'
+export type { ConnectionEvent, ConnectionFailure, ConnectionOptions, ConnectionState }
 
 const NEVER = Number.POSITIVE_INFINITY
 const { SYN, ACK, FIN, RST } = FLAG
@@ -68,20 +38,18 @@ export class Connection {
   readonly local: SocketAddress
   readonly remote: SocketAddress
   readonly #tuning: ConnectionTuning
-  readonly #isn: number
   readonly #opening: Opening
   readonly #sender: Sender
   readonly #receiver: Receiver
   readonly #closing: Closing
   readonly #liveness: Liveness
+  readonly #outgoing: Outgoing
 
   #state: ConnectionState
   #failure: ConnectionFailure | undefined
   readonly #events = new EventSet()
   #wantsReadable = true
   #mayTransmit = true
-  #rstDue = false
-  #rstSeq = 0
 
   #timeWaitAt: Instant = NEVER
   #lastAnswerAt: Instant = Number.NEGATIVE_INFINITY
@@ -95,7 +63,6 @@ export class Connection {
     this.local = options.local
     this.remote = options.remote
     this.#tuning = tuning
-    this.#isn = isn
     this.#sender = new Sender(isn, tuning, now)
     this.#receiver = new Receiver(tuning, options.memory)
     this.#closing = new Closing(this.#sender, this.#receiver, tuning, now)
@@ -105,6 +72,16 @@ export class Connection {
         : Opening.accept(isn, synSeq >>> 0, tuning, now)
     this.#state = synSeq === undefined ? 'SYN_SENT' : 'SYN_RECEIVED'
     this.#liveness = new Liveness(tuning, now)
+    this.#outgoing = new Outgoing({
+      local: options.local,
+      remote: options.remote,
+      isn,
+      opening: this.#opening,
+      sender: this.#sender,
+      receiver: this.#receiver,
+      closing: this.#closing,
+      liveness: this.#liveness,
+    })
     this.#sender.setPathSegment(options.segmentBytes)
   }
 
@@ -160,34 +137,11 @@ export class Connection {
   }
 
   get stats(): ConnectionStats {
-    const sender = this.#sender
-    return {
-      bytesSent: sender.bytesSent,
-      bytesReceived: this.#receiver.bytesReceived,
-      segmentsSent: sender.segmentsSent,
-      segmentsReceived: this.#segmentsReceived,
-      retransmits: sender.retransmits,
-      fastRetransmits: sender.fastRetransmits,
-      sacksReceived: sender.sacksReceived,
-      sacksSent: this.#receiver.sacksSent,
-      duplicateAcks: sender.duplicateAcks,
-    }
+    return statsOf(this.#sender, this.#receiver, this.#segmentsReceived)
   }
 
   info(): ConnectionStreamInfo {
-    const sender = this.#sender
-    return {
-      cwnd: Math.floor(sender.cwnd),
-      ssthresh: Math.floor(Math.min(sender.ssthresh, this.#tuning.cwndMaxBytes)),
-      inFlight: sender.inFlightBytes,
-      srttMs: sender.rtt.srttMs,
-      rttvarMs: sender.rtt.rttvarMs,
-      unackedSegments: sender.inFlightSegments,
-      outOfOrderSegments: this.#receiver.heldSegments,
-      peerWindowBytes: sender.peerWindowBytes,
-      windowBytes: this.#receiver.windowBytes,
-      inRecovery: sender.inRecovery,
-    }
+    return infoOf(this.#sender, this.#receiver, this.#tuning)
   }
 
   /**
@@ -270,7 +224,7 @@ export class Connection {
         'ERR_INVALID_ARGUMENT',
         `a packet needs ${need} bytes of room, got ${out.length - offset}`,
       )
-    const length = this.#nextPacket(out, offset, now)
+    const length = this.#outgoing.next(this.#phase, out, offset, now)
     if (length === 0) this.#mayTransmit = false
     else this.#liveness.handleSent(now)
     return length
@@ -335,6 +289,11 @@ export class Connection {
     } else this.#opening.handlePathChange(now)
   }
 
+  get #phase(): 'over' | 'opening' | 'open' {
+    if (this.#state === 'CLOSED') return 'over'
+    return this.#state === 'SYN_SENT' || this.#state === 'SYN_RECEIVED' ? 'opening' : 'open'
+  }
+
   get #isOpen(): boolean {
     return (
       this.#state === 'ESTABLISHED' || this.#state === 'CLOSE_WAIT' || this.#state === 'FIN_WAIT'
@@ -378,8 +337,7 @@ export class Connection {
       case 'ignore':
         return
       case 'stale':
-        this.#rstDue = true
-        this.#rstSeq = ack >>> 0
+        this.#outgoing.requestRst(ack >>> 0)
         return
       case 'open':
         this.#start(seq, window)
@@ -520,9 +478,11 @@ export class Connection {
   /** Closed at once, whatever is under way. */
   #finish(failure: ConnectionFailure | undefined, tellPeer: boolean): void {
     const wasOver = this.#state === 'TIME_WAIT'
-    this.#rstSeq = this.#sender.nextSeq
+    const { nextSeq } = this.#sender
     this.#free()
-    this.#rstDue = this.#mayTransmit = tellPeer
+    this.#mayTransmit = tellPeer
+    if (tellPeer) this.#outgoing.requestRst(nextSeq)
+    else this.#outgoing.forgetRst()
     if (wasOver) return
     this.#failure = failure
     this.#events.remove('writable')
@@ -542,71 +502,5 @@ export class Connection {
     this.#closing.stop()
     this.#liveness.stop()
     this.#timeWaitAt = NEVER
-  }
-
-  #nextPacket(out: Uint8Array, offset: number, now: Instant): number {
-    if (this.#rstDue) {
-      this.#rstDue = false
-      return this.#packet(out, offset, RST, this.#rstSeq, 0, 0, 0)
-    }
-    if (this.#state === 'CLOSED') return 0
-    const receiver = this.#receiver
-    const sender = this.#sender
-    const slots = receiver.windowSlots
-    if (this.#opening.isDue) {
-      this.#opening.handleSent(now)
-      if (this.#opening.isDialer) return this.#packet(out, offset, SYN, this.#isn, 0, slots, 0)
-      receiver.handleAckSent(slots)
-      return this.#packet(out, offset, SYN | ACK, this.#isn, receiver.ackNumber, slots, 0)
-    }
-    if (this.#state === 'SYN_SENT' || this.#state === 'SYN_RECEIVED') return 0
-    if (receiver.isAckDue && receiver.isSackDue) return this.#ackPacket(out, offset, slots)
-    const length = sender.next(out, offset + PACKET_HEADER_BYTES, now)
-    if (length > 0) {
-      receiver.handleAckSent(slots)
-      const { segmentSeq } = sender
-      return this.#packet(out, offset, ACK, segmentSeq, receiver.ackNumber, slots, length)
-    }
-    if (receiver.isAckDue) return this.#ackPacket(out, offset, slots)
-    if (this.#closing.isDue) {
-      this.#closing.handleSent(now)
-      return this.#packet(out, offset, FIN, sender.nextSeq, 0, 0, 0)
-    }
-    if (!this.#liveness.isKeepaliveDue) return 0
-    receiver.handleAckSent(slots)
-    return this.#packet(out, offset, ACK, sender.nextSeq, receiver.ackNumber, slots, 0)
-  }
-
-  /** A pure ACK, with blocks where they tell more. */
-  #ackPacket(out: Uint8Array, offset: number, slots: number): number {
-    const receiver = this.#receiver
-    const length = receiver.writeSack(out, offset + PACKET_HEADER_BYTES)
-    receiver.handleAckSent(slots)
-    return this.#packet(out, offset, ACK, this.#sender.nextSeq, receiver.ackNumber, slots, length)
-  }
-
-  #packet(
-    out: Uint8Array,
-    offset: number,
-    flags: number,
-    seq: number,
-    ack: number,
-    window: number,
-    payloadLength: number,
-  ): number {
-    return writePacketHeader(
-      out,
-      offset,
-      PROTOCOL.stream,
-      flags,
-      this.local.address,
-      this.local.port,
-      this.remote.address,
-      this.remote.port,
-      seq,
-      ack,
-      window,
-      payloadLength,
-    )
   }
 }
