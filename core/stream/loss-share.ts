@@ -6,16 +6,22 @@ import type { AckSample } from './congestion.ts'
 
 /** Of fewer segments a chance loss would be a large share. */
 const JUDGED_SEGMENTS = 50
+/** Weights of a new judgement. */
+const SMOOTHING = 1 / 2
 const LEARNING = 1 / 4
 /** Losses that come by chance vary: so many times the path's own are still its own. */
 const OWN_GAIN = 1.5
+/** What is left of losses long past is nothing. */
+const LEAST = 1e-4
 
 export class LossShare {
   #share = 0
   #own = 0
   #lost = 0
   #delivered = 0
-  #wasQueued = false
+  /** The same while no queue stood. */
+  #bareLost = 0
+  #bareDelivered = 0
   #judgedBytes = 0
 
   /** Smoothed. */
@@ -30,24 +36,33 @@ export class LossShare {
   }
 
   handleAck(sample: AckSample, segmentBytes: number, isQueued: boolean): void {
-    this.#lost += sample.lostBytes
-    this.#delivered += sample.deliveredBytes
-    if (isQueued) this.#wasQueued = true
+    const { lostBytes, deliveredBytes, isRoundStart } = sample
     this.#judgedBytes = JUDGED_SEGMENTS * segmentBytes
+    this.#lost += lostBytes
+    this.#delivered += deliveredBytes
+    if (!isQueued) this.#learnOwn(lostBytes, deliveredBytes)
     const all = this.#lost + this.#delivered
-    if (!sample.isRoundStart || all < this.#judgedBytes) return
-    const share = this.#lost / all
-    this.#share += (share - this.#share) / 2
-    if (!this.#wasQueued) this.#own += (share - this.#own) * LEARNING
-    // What is left of losses long past is nothing.
-    if (this.#own < 1e-4) this.#own = 0
-    if (this.#share < 1e-4) this.#share = 0
+    if (!isRoundStart || all < this.#judgedBytes) return
+    this.#share = near(this.#share, this.#lost / all, SMOOTHING)
     this.#lost = this.#delivered = 0
-    this.#wasQueued = isQueued
   }
 
   reset(): void {
     this.#share = this.#own = this.#lost = this.#delivered = 0
-    this.#wasQueued = false
+    this.#bareLost = this.#bareDelivered = 0
   }
+
+  #learnOwn(lostBytes: number, deliveredBytes: number): void {
+    this.#bareLost += lostBytes
+    this.#bareDelivered += deliveredBytes
+    const all = this.#bareLost + this.#bareDelivered
+    if (all < this.#judgedBytes) return
+    this.#own = near(this.#own, this.#bareLost / all, LEARNING)
+    this.#bareLost = this.#bareDelivered = 0
+  }
+}
+
+function near(old: number, value: number, weight: number): number {
+  const next = old + (value - old) * weight
+  return next < LEAST ? 0 : next
 }

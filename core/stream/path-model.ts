@@ -12,6 +12,9 @@ const QUEUE_GAIN = 1.06
 const QUEUE_SLACK_LEAST_MS = 0.5
 const QUEUE_SLACK_MAX_MS = 4
 const RECENT = 16
+/** A queue is one above this share of the longest of the last so many ms. */
+const PEAK_SHARE = 0.5
+const PEAK_MS = 10_000
 
 export class PathModel {
   #round = 0
@@ -21,6 +24,8 @@ export class PathModel {
   #lumpSince: Instant = 0
   #lumpBytes = 0
   readonly #recent = new RecentLeast(RECENT)
+  /** The slowest of what `#recent` was lately. */
+  readonly #peaks = new WindowedMax(PEAK_MS)
   #minRttMs = 0
 
   get round(): number {
@@ -36,7 +41,10 @@ export class PathModel {
   /** All of the latest segments were late. */
   get isQueued(): boolean {
     const slackMs = Math.min(QUEUE_SLACK_MAX_MS, Math.max(QUEUE_SLACK_LEAST_MS, this.#minRttMs / 4))
-    return this.isSlowerThan(QUEUE_GAIN, slackMs)
+    if (!this.isSlowerThan(QUEUE_GAIN, slackMs)) return false
+    // Queues that overflow are at their longest then; what varies for other reasons is as often shorter.
+    const queueMs = this.#recent.value - this.#minRttMs
+    return queueMs >= PEAK_SHARE * (this.#peaks.value - this.#minRttMs)
   }
 
   isSlowerThan(gain: number, slackMs: number): boolean {
@@ -48,7 +56,10 @@ export class PathModel {
     if (sample.isRoundStart) this.#round++
     if (rate > 0 && (!isAppLimited || rate > this.rate)) this.#rates.update(this.#round, rate)
     this.#minRttMs = sample.minRttMs
-    if (rttMs >= 0) this.#recent.add(rttMs)
+    if (rttMs >= 0) {
+      this.#recent.add(rttMs)
+      if (this.#recent.isFull) this.#peaks.update(now, this.#recent.value)
+    }
     let expected = this.rate * (now - this.#lumpSince)
     if (this.#lumpBytes <= expected) {
       this.#lumpSince = now
@@ -68,6 +79,7 @@ export class PathModel {
     this.#lumps.reset(this.#round, 0)
     this.#lumpBytes = 0
     this.#recent.reset()
+    this.#peaks.reset(0, 0)
   }
 }
 
