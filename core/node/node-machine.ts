@@ -8,7 +8,6 @@ import { equals, toBase64, viewOf } from '../bytes.ts'
 import { PORT } from '../constants.ts'
 import { NetworkError, PilotError, UsageError } from '../errors.ts'
 import type { Endpoint, Instant } from '../machine.ts'
-import type { MadePath } from '../nat/path-selector.ts'
 import { PortTable } from '../port/port-table.ts'
 import { BeaconClient, type BeaconStatus } from '../rendezvous/beacon-client.ts'
 import type { Registration } from '../rendezvous/registration.ts'
@@ -27,6 +26,7 @@ import { FrameReceiver, type SealedAttempts } from './frame-receiver.ts'
 import { FrameWriter, type Transmit } from './frame-writer.ts'
 import type { NodeMachineOptions } from './options.ts'
 import { PacketReceiver } from './packet-receiver.ts'
+import { PathKeeper } from './path-keeper.ts'
 import { PEER_IDLE_MS, type Peer } from './peer.ts'
 import { PeerFinder } from './peer-finder.ts'
 import { PeerTable } from './peer-table.ts'
@@ -43,6 +43,8 @@ import { TrustExchange } from './trust-exchange.ts'
 export const DATAGRAM_PAYLOAD_MAX = 65_428
 
 export class NodeMachine {
+  /** Paths that a runtime makes for single peers, and outlets that are full. */
+  readonly paths: PathKeeper
   readonly #context: NodeContext
   readonly #desk: RegistryDesk
   readonly #registrar: Registrar
@@ -99,6 +101,7 @@ export class NodeMachine {
       streams: this.#streams,
       trust: this.#trust,
     }
+    this.paths = new PathKeeper(parts)
     this.#finder = new PeerFinder(parts)
     this.#packets = new PacketReceiver(parts)
     this.#frames = new FrameReceiver({ ...parts, packets: this.#packets })
@@ -227,7 +230,7 @@ export class NodeMachine {
     )
       if (due.kind === 'stream') {
         due.connection.handleTimeout(now)
-        if (due.connection.isStuck) this.#suspectPath(due.peer, now)
+        if (due.connection.isStuck) this.paths.suspect(due.peer, now)
         this.#scheduler.touchStream(due)
       } else this.#handlePeerTimeout(due, now)
     this.#settle(now)
@@ -240,25 +243,11 @@ export class NodeMachine {
     this.#settle(now)
   }
 
-  /**
-   * The outlet behind an endpoint (a WebSocket, a data channel) has enough to do, or room again. While it has not,
-   * what would take it waits here; not for long when nothing is heard from the other end.
-   */
-  setPaused(endpoint: Endpoint, isPaused: boolean): void {
-    const { paused } = this.#context
-    if (isPaused) paused.add(endpoint.address)
-    else if (paused.delete(endpoint.address))
-      for (const peer of this.#peers.all.values()) this.#scheduler.queuePeer(peer)
-  }
-
   /** The machine slept, or the network changed: everything is asked and proven again at once. */
   handleNetworkChange(now: Instant): void {
     this.#beacon?.refresh(now)
     this.#desk.client.reconnect(now)
-    for (const peer of this.#peers.all.values()) {
-      peer.paths.doubt(now)
-      this.#scheduler.touchPeer(peer, now)
-    }
+    this.paths.doubtAll(now)
   }
 
   /**
@@ -277,26 +266,6 @@ export class NodeMachine {
     this.#prober.probePath(peer, peer.paths.endpoint ?? 'relay', now)
     this.#scheduler.touchPeer(peer, now)
     this.#settle(now)
-  }
-
-  /** A path to a peer has been made, e.g. a data channel whose datagrams come from `endpoint`, and what it carries. */
-  offerPath(nodeId: number, endpoint: Endpoint, now: Instant, path?: MadePath): void {
-    const peer = this.#peers.get(nodeId)
-    if (peer === undefined) return
-    peer.paths.handleOffered(endpoint, now, path)
-    this.#prober.probeWanted(peer, now)
-    this.#scheduler.touchPeer(peer, now)
-  }
-
-  /** That path is closed. */
-  withdrawPath(nodeId: number, endpoint: Endpoint, now: Instant): void {
-    const peer = this.#peers.get(nodeId)
-    if (peer === undefined) return
-    const before = peer.paths.way
-    peer.paths.handleWithdrawn(endpoint, now)
-    this.#prober.probeWanted(peer, now)
-    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, before, now)
-    this.#scheduler.touchPeer(peer, now)
   }
 
   // Output
@@ -547,24 +516,9 @@ export class NodeMachine {
     }
   }
 
-  /** Frames come by the path, and nothing that we send there is answered. */
-  #suspectPath(peer: Peer, now: Instant): void {
-    // It may only be the size: small datagrams leave at once, and the path is not to blame yet.
-    if (peer.mtu.handleBlackHole(now)) return this.#scheduler.segmentShrunk(peer, now)
-    peer.paths.suspect(now)
-    this.#prober.probeWanted(peer, now)
-    this.#scheduler.touchPeer(peer, now)
-  }
-
   #handlePeerTimeout(peer: Peer, now: Instant): void {
-    const before = peer.paths.way
     peer.tunnel.handleTimeout(now)
-    peer.paths.handleTimeout(now)
-    // A path in doubt may never drain: its frames go both ways, and are dropped where there is no room.
-    const { endpoint } = peer.paths
-    if (endpoint !== undefined && peer.paths.route(now) === 'both') this.setPaused(endpoint, false)
-    this.#prober.probeWanted(peer, now)
-    if (peer.paths.way !== before) this.#scheduler.pathChanged(peer, before, now)
+    this.paths.handleTimeout(peer, now)
     this.#finder.handleTimeout(peer, now)
     const isIdle = now - Math.max(peer.heardAt, peer.lastUseAt) > PEER_IDLE_MS
     if (isIdle && peer.streams.size === 0) this.#peers.remove(peer, now)

@@ -50,7 +50,7 @@ export class Driver {
         handled: () => this.drain(),
       })
     socket.onpressure = (endpoint, isFull) => {
-      machine.setPaused(endpoint, isFull)
+      machine.paths.setPaused(endpoint, isFull)
       if (!isFull) this.schedule()
     }
     socket.ondatagram = (datagram, from) => {

@@ -186,14 +186,14 @@ it('what a relay that is full has no room for waits in the node, and nothing is 
   const stream = open(world, a, b)
   stream.echo(1000, 10_000)
   const relayed = a as RelayedHost
-  a.machine.setPaused(RELAY_ENDPOINT, true)
+  a.machine.paths.setPaused(RELAY_ENDPOINT, true)
   const before = relayed.sent
   const written = a.machine.dial({ network: 0, node: b.machine.nodeId }, ECHO, world.now)
   world.touch(a)
   world.runUntil(world.now + 300)
   expect(relayed.sent).toBe(before)
   expect(written.connection.state).toBe('SYN_SENT')
-  a.machine.setPaused(RELAY_ENDPOINT, false)
+  a.machine.paths.setPaused(RELAY_ENDPOINT, false)
   world.touch(a)
   stream.echo(200_000, 10_000)
   expect(written.connection.state).toBe('ESTABLISHED')

@@ -56,7 +56,7 @@ export class OfferedPath {
     this.#peerId = peerId
     this.#heardAt = now()
     this.endpoint = socket.addPath(kind, outlet)
-    machine.offerPath(peerId, this.endpoint, now(), PATH_KINDS[kind])
+    machine.paths.offer(peerId, this.endpoint, now(), PATH_KINDS[kind])
     schedule()
   }
 
@@ -76,7 +76,7 @@ export class OfferedPath {
   withdraw(): void {
     const { machine, socket, now, schedule } = this.#context
     socket.removePath(this.endpoint)
-    machine.withdrawPath(this.#peerId, this.endpoint, now())
+    machine.paths.withdraw(this.#peerId, this.endpoint, now())
     schedule()
   }
 }
