@@ -272,6 +272,46 @@ describe('loss', () => {
     expect(shown(c, 150)).toEqual(['ACK 1101+100 ack 1'])
   })
 
+  it('waits longer for late segments once some were seen to overtake each other', () => {
+    const c = established({ segmentBytes: 100 }, { window: MODERN })
+    c.write(bytes(1000), 0)
+    drain(c, 0)
+    // The first came late, but it came: after three others.
+    c.handleSegment(ACK, 1, 1001, MODERN, sackPayload([1101, 1301]), 40)
+    c.handleSegment(ACK, 1, 1301, MODERN, NONE, 44)
+    c.handleSegment(ACK, 1, 2001, MODERN, NONE, 45)
+    c.write(bytes(500), 100)
+    drain(c, 100)
+    c.handleSegment(ACK, 1, 2001, MODERN, sackPayload([2101, 2501]), 140)
+    expect(shown(c, 140)).toEqual([])
+    c.handleSegment(ACK, 1, 2501, MODERN, NONE, 145)
+    expect(run(c, 145, 3000)).toEqual([])
+    expect(c.stats.retransmits).toBe(0)
+  })
+
+  it('takes a timeout back when what it gave up was only late', () => {
+    const c = established({ segmentBytes: 100 }, { window: MODERN })
+    c.write(bytes(100), 0)
+    drain(c, 0)
+    c.handleSegment(ACK, 1, 1101, MODERN, NONE, 20)
+    c.write(bytes(900), 100)
+    drain(c, 100)
+    const before = c.info().cwnd
+    const log = run(c, 100, 400).filter(([at]) => at > 200)
+    expect(log.length).toBeGreaterThan(0)
+    expect(c.info().cwnd).toBeLessThan(before)
+    const { retransmits } = c.stats
+    // All arrive after all: what was sent once is waited for, and the window is what it was.
+    c.handleSegment(ACK, 1, 1501, MODERN, NONE, 401)
+    expect(c.info()).toMatchObject({ inRecovery: false })
+    expect(c.info().cwnd).toBeGreaterThanOrEqual(before)
+    // The last was a probe too, and that is lost with the first.
+    expect(shown(c, 401)).toEqual(['ACK 1901+100 ack 1'])
+    c.handleSegment(ACK, 1, 2001, MODERN, NONE, 410)
+    expect(c.stats.retransmits).toBe(retransmits + 1)
+    expect(c.isDrained).toBe(true)
+  })
+
   it('probes a lost tail after two round trips instead of waiting for the timer', () => {
     const c = established({ segmentBytes: 100 })
     c.write(bytes(100), 0)
