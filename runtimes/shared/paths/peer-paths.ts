@@ -39,6 +39,8 @@ export class PeerPaths {
   /** Our own attempt is on its way to the peer. */
   #isDialing = false
   #talk: Talk | undefined
+  /** Talks begun, by either side. */
+  #talks = 0
   #failures = 0
   #nextTryAt = 0
   #relayedSince: number | undefined
@@ -69,15 +71,16 @@ export class PeerPaths {
     const { node, now, crypto } = this.#context
     if (this.#isDialing || this.#talk !== undefined || now() < this.#nextTryAt) return
     this.#isDialing = true
+    const before = this.#talks
     try {
       const target = { address: { network: 0, node: this.peerId }, port: PORT.paths }
       const stream = await node.dial(target, { timeoutMs: DIAL_MS })
-      // While we dialed the peer's own attempt may have come, and been given way to.
-      if (this.#talk !== undefined || !node.trust.isTrusted(this.peerId)) stream.reset()
+      // While we dialed the peer's own attempt may have come, been given way to, and said all there is to say.
+      if (this.#talks !== before || !node.trust.isTrusted(this.peerId)) stream.reset()
       else this.#begin(stream, toHex(crypto.random(16)))
     } catch (error) {
       if (!(error instanceof PilotError)) throw error
-      if (this.#talk !== undefined) return
+      if (this.#talks !== before) return
       this.#failed(error.message)
       // It makes no paths, like every node of the reference; when that changes it will dial us.
       if (error.code === 'ERR_CONNECTION_REFUSED') this.#nextTryAt = now() + RETRY_MAX_MS
@@ -168,6 +171,7 @@ export class PeerPaths {
       silence,
     }
     this.#talk = talk
+    this.#talks++
     if (!session.isInitiator) return
     this.#makeRtc(talk) // its offer follows what is said now
     this.#sayPaths(talk)
