@@ -4,8 +4,8 @@
  */
 
 export const BLOCK_BYTES = 16_384
-/** Kept for the next writer; more are left to the collector. 2 MiB. */
-const SPARE_MAX = 128
+/** Kept for the next writer; more are left to the collector. 4 MiB. */
+const SPARE_MAX = 256
 
 const spare: Uint8Array[] = []
 
