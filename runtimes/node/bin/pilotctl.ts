@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { homedir } from 'node:os'
 import { runPilotctl } from '../cli/main.ts'
+import { collectAtOnce } from '../collector.ts'
 
+collectAtOnce()
 const interrupt = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {

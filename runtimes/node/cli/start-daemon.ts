@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { NODE_FLAGS } from '../collector.ts'
 import { DaemonClient, type DaemonReply } from '../ipc/client.ts'
 import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
 import type { Cli } from './cli.ts'
@@ -79,7 +80,7 @@ async function launch(cli: Cli, { socket, argv }: StartSettings, flags: StartFla
     /cli([/\\])start-daemon\.([jt]s)$/,
     'bin$1pilot-daemon.$2',
   )
-  const child = spawn(process.execPath, [program, ...argv, `--log-file=${log}`], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, program, ...argv, `--log-file=${log}`], {
     detached: true,
     stdio: ['ignore', logFile, logFile],
     // Not in the arguments, which everybody on this machine can read.

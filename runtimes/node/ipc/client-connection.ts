@@ -1,11 +1,20 @@
 /** A stream through the daemon, as the driver sees it. */
 import { NetworkError } from '../../../core/errors.ts'
 import type { SocketAddress } from '../../../core/wire/address.ts'
+import { CREDIT_STEP_BYTES, SEND_DATA_MAX, SEND_WINDOW_BYTES } from './opcode.ts'
 
 export interface ConnectionLink {
-  /** Writes one Send frame; resolves when the socket has room for more. */
-  send(id: number, data: Uint8Array): Promise<void>
+  /** The daemon gives credits, and wants them. */
+  readonly hasFlow: boolean
+  /** It is being asked, and will answer before anything else. */
+  readonly isFlowAsked: boolean
+  /** Asks for that, once. */
+  askFlow(): void
+  /** Writes one Send frame of at most `SEND_DATA_MAX` bytes; resolves when the kernel has it, at once where it can. */
+  send(id: number, data: Uint8Array): Promise<void> | undefined
   sendClose(id: number): void
+  /** The program has read so many bytes of this connection since its beginning. */
+  sendCredit(id: number, total: number): void
   /** Unread bytes of this connection changed by `delta`. */
   countUnread(delta: number): void
 }
@@ -21,6 +30,13 @@ export class DaemonConnection implements AsyncIterable<Uint8Array>, AsyncDisposa
   #end: 'open' | 'ended' | 'lost' = 'open'
   #closed = false
   #wake: (() => void) | undefined
+  #sentBytes = 0
+  /** Of those, what the daemon says is in its send buffer. */
+  #takenBytes = 0
+  #credited: (() => void)[] = []
+  #readBytes = 0
+  /** Of those, what the daemon was told. */
+  #toldBytes = 0
 
   constructor(link: ConnectionLink, id: number, remote: SocketAddress, localPort: number) {
     this.#link = link
@@ -54,6 +70,9 @@ export class DaemonConnection implements AsyncIterable<Uint8Array>, AsyncDisposa
     }
     const chunk = this.#chunks.shift()!
     this.#count(-chunk.length)
+    this.#readBytes += chunk.length
+    if (this.#link.hasFlow && this.#readBytes - this.#toldBytes >= CREDIT_STEP_BYTES)
+      this.tellCredit()
     return chunk
   }
 
@@ -62,17 +81,35 @@ export class DaemonConnection implements AsyncIterable<Uint8Array>, AsyncDisposa
   }
 
   /**
-   * Hands bytes to the daemon, in frames of at most 512 KiB; resolves when the daemon took them, which
-   * says nothing about the peer.
+   * Hands bytes to the daemon, in frames of at most 512 KiB; resolves when it has them, or the kernel has them for it,
+   * which says nothing about the peer. `data` may be used again then.
    *
    * @throws {NetworkError} `ERR_CONNECTION_CLOSED`, `ERR_DAEMON_UNAVAILABLE`.
    */
   async write(data: Uint8Array): Promise<void> {
-    if (this.#end === 'lost')
-      throw new NetworkError('ERR_DAEMON_UNAVAILABLE', 'daemon disconnected')
-    if (this.#closed || this.#end === 'ended')
-      throw new NetworkError('ERR_CONNECTION_CLOSED', 'connection closed')
-    await this.#link.send(this.id, data)
+    this.#requireOpen()
+    for (let at = 0; at < data.length; ) {
+      const link = this.#link
+      // Before the bytes, so that the answer does not wait behind them.
+      if (this.#sentBytes + data.length - at > CREDIT_STEP_BYTES) link.askFlow()
+      const room =
+        link.hasFlow || link.isFlowAsked
+          ? Math.min(SEND_DATA_MAX, SEND_WINDOW_BYTES + this.#takenBytes - this.#sentBytes)
+          : SEND_DATA_MAX
+      if (room <= 0) {
+        await new Promise<void>((resolve) => this.#credited.push(resolve))
+        this.#requireOpen()
+        continue
+      }
+      const piece = data.subarray(at, at + room)
+      at += piece.length
+      this.#sentBytes += piece.length
+      const sent = link.send(this.id, piece)
+      if (sent === undefined) continue
+      await sent
+      // That the peer has ended matters only to what is still to be sent.
+      if (at < data.length || this.#end === 'lost') this.#requireOpen()
+    }
   }
 
   /** What was written is delivered, then the stream ends in both directions. */
@@ -82,7 +119,7 @@ export class DaemonConnection implements AsyncIterable<Uint8Array>, AsyncDisposa
     this.#chunks = []
     this.#count(-this.#unreadBytes)
     if (this.#end !== 'lost') this.#link.sendClose(this.id)
-    this.#wake?.()
+    this.#wakeAll()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -94,13 +131,38 @@ export class DaemonConnection implements AsyncIterable<Uint8Array>, AsyncDisposa
     if (this.#closed) return
     this.#chunks.push(chunk)
     this.#count(chunk.length)
+    if (this.#unreadBytes > CREDIT_STEP_BYTES && !this.#link.hasFlow) this.#link.askFlow()
     this.#wake?.()
+  }
+
+  /** From the driver: so many bytes of ours are in the daemon's send buffer, or it will not tell. */
+  handleCredit(total: number): void {
+    this.#takenBytes = Math.max(this.#takenBytes, Math.min(total, this.#sentBytes))
+    for (const wake of this.#credited.splice(0)) wake()
+  }
+
+  /** Tells the daemon what was read. */
+  tellCredit(): void {
+    this.#toldBytes = this.#readBytes
+    this.#link.sendCredit(this.id, this.#readBytes)
   }
 
   /** From the driver: no more bytes. */
   finish(how: 'ended' | 'lost'): void {
     if (this.#end === 'open') this.#end = how
+    this.#wakeAll()
+  }
+
+  #requireOpen(): void {
+    if (this.#end === 'lost')
+      throw new NetworkError('ERR_DAEMON_UNAVAILABLE', 'daemon disconnected')
+    if (this.#closed || this.#end === 'ended')
+      throw new NetworkError('ERR_CONNECTION_CLOSED', 'connection closed')
+  }
+
+  #wakeAll(): void {
     this.#wake?.()
+    for (const wake of this.#credited.splice(0)) wake()
   }
 
   #news(signal: AbortSignal | undefined): Promise<void> {

@@ -9,6 +9,7 @@ import {
   encodeAccept,
   encodeBindOk,
   encodeCloseOk,
+  encodeCredit,
   encodeDialOk,
   encodeEmptyReply,
   encodeError,
@@ -26,9 +27,10 @@ import {
   SEND_RESULT,
   type SendResultCode,
 } from './later-reply.ts'
-import { OP, SEND_BYTES_MAX } from './opcode.ts'
+import { CREDIT_STEP_BYTES, OP, SEND_BYTES_MAX } from './opcode.ts'
 import { Outbox } from './outbox.ts'
 import { PortClaim } from './port-claim.ts'
+import { readShared } from './read-buffer.ts'
 import { ReplyQueue } from './reply-queue.ts'
 import { answer, type RequestContext } from './requests.ts'
 import { TOPICS_MAX, type Topics } from './topics.ts'
@@ -68,6 +70,8 @@ interface Entry {
   readonly stream: ClientStream
   readonly openedAt: number
   isEndTold: boolean
+  /** Of what the client sent, as the latest credit said. */
+  toldBytes: number
 }
 
 export class ClientSession implements ClientStreamOwner {
@@ -91,10 +95,15 @@ export class ClientSession implements ClientStreamOwner {
   #isSendLost = false
   #drawScheduled = false
   #trickle: NodeJS.Timeout | undefined
+  #isPaused = false
+  /** It gives credits and gets them (spec/10 §18). */
+  #hasFlow = false
   #isClosed = false
 
-  constructor(host: SessionHost, socket: Socket) {
+  /** `accepted` is paused. */
+  constructor(host: SessionHost, accepted: Socket) {
     this.#host = host
+    const socket = readShared(accepted, (chunk) => this.#onData(chunk))
     this.#socket = socket
     this.#outbox = new Outbox({
       socket,
@@ -117,7 +126,6 @@ export class ClientSession implements ClientStreamOwner {
     socket.on('error', () => {})
     socket.on('end', () => this.close())
     socket.on('close', () => this.close())
-    socket.on('data', (chunk) => this.#onData(chunk))
   }
 
   /** Ports are released and dials cancelled at once; streams end after what they were given. */
@@ -157,6 +165,13 @@ export class ClientSession implements ClientStreamOwner {
     else this.#missed.add(topic)
   }
 
+  onTaken(stream: ClientStream): void {
+    if (!this.#hasFlow) return
+    const entry = this.#streams.get(stream.id)
+    if (entry !== undefined && stream.takenBytes - entry.toldBytes >= CREDIT_STEP_BYTES)
+      this.#credit(entry)
+  }
+
   onReadable(stream: ClientStream): void {
     this.#readable.add(stream)
     if (this.#drawScheduled) return
@@ -193,7 +208,7 @@ export class ClientSession implements ClientStreamOwner {
   #onFrame(body: Uint8Array): void {
     let message: DriverMessage
     try {
-      message = decodeDriverMessage(body)
+      message = decodeDriverMessage(body.slice()) // what it holds may be needed later
     } catch (error) {
       // Send and SendTo never produce an Error (R4).
       if (body[0] !== OP.send && body[0] !== OP.sendTo)
@@ -217,6 +232,18 @@ export class ClientSession implements ClientStreamOwner {
         this.#missed.delete(message.topic)
         this.#replies.reserve()(encodeEmptyReply(OP.unsubscribeOk))
         break
+      case 'flow':
+        this.#replies.reserve()(encodeEmptyReply(OP.flowOk), () => {
+          this.#hasFlow = true
+          for (const entry of this.#streams.values()) {
+            this.#credit(entry)
+            entry.stream.setReadBytes(0)
+          }
+        })
+        break
+      case 'credit':
+        this.#streams.get(message.id)?.stream.setReadBytes(message.total)
+        break
       case 'send-to':
         this.#onSendTo(message)
         break
@@ -238,8 +265,7 @@ export class ClientSession implements ClientStreamOwner {
         break
       default: {
         const reply = this.#replies.reserve()
-        const kept = 'data' in message ? { ...message, data: message.data.slice() } : message
-        void answer(kept, this.#host).then((frame) => {
+        void answer(message, this.#host).then((frame) => {
           reply(frame)
           if (message.type.startsWith('trust-')) this.#host.topics.check()
           this.#updatePause()
@@ -344,7 +370,9 @@ export class ClientSession implements ClientStreamOwner {
   #open(connection: PilotConnection): void {
     const stream = new ClientStream(connection, (gone) => this.#host.forgetStream(gone))
     this.#host.adoptStream(stream, this)
-    this.#streams.set(stream.id, { stream, openedAt: performance.now(), isEndTold: false })
+    const openedAt = performance.now()
+    this.#streams.set(stream.id, { stream, openedAt, isEndTold: false, toldBytes: 0 })
+    if (this.#hasFlow) stream.setReadBytes(0)
     stream.attach(this)
   }
 
@@ -379,8 +407,7 @@ export class ClientSession implements ClientStreamOwner {
     const stream = this.#streams.get(id)?.stream
     if (stream?.canTrack === false)
       tell(SEND_RESULT.failed, 'too many sends wait; nothing was sent')
-    else if (stream?.send(data.slice()) !== true)
-      tell(...sendOutcome(id, true, stream !== undefined))
+    else if (stream?.send(data) !== true) tell(...sendOutcome(id, true, stream !== undefined))
     else
       stream.track((isTaken) => {
         if (isTaken) tell(SEND_RESULT.ok, '')
@@ -420,12 +447,16 @@ export class ClientSession implements ClientStreamOwner {
       if (next.done === true) return
       const stream = next.value
       this.#readable.delete(stream)
-      const frame = stream.nextFrame()
-      if (frame !== undefined) {
-        this.#outbox.push(frame)
-        this.#readable.add(stream)
-      } else if (stream.inputEnded) this.#onInputEnd(stream)
+      if (stream.draw(this.#push)) this.#readable.add(stream)
+      else if (stream.inputEnded) this.#onInputEnd(stream)
     }
+  }
+
+  readonly #push = (part: Uint8Array): void => this.#outbox.push(part)
+
+  #credit(entry: Entry): void {
+    entry.toldBytes = entry.stream.takenBytes
+    this.#outbox.push(encodeCredit(entry.stream.id, entry.toldBytes))
   }
 
   #onInputEnd(stream: ClientStream): void {
@@ -468,7 +499,10 @@ export class ClientSession implements ClientStreamOwner {
   /** Reading stops while a stream's send queue, the requests or the replies are over their mark. */
   #updatePause(): void {
     if (this.#isClosed) return
-    if (this.#blockedSends.size > 0 || this.#replies.isFull || this.#outbox.isFull) {
+    const isBlocked = this.#blockedSends.size > 0 || this.#replies.isFull || this.#outbox.isFull
+    if (isBlocked === this.#isPaused) return
+    this.#isPaused = isBlocked
+    if (isBlocked) {
       this.#socket.pause()
       this.#trickle ??= setInterval(() => this.#readOneChunk(), TRICKLE_MS).unref()
     } else {
@@ -480,7 +514,9 @@ export class ClientSession implements ClientStreamOwner {
 
   #readOneChunk(): void {
     const isOver = [...this.#blockedSends].some((one) => one.queuedBytes > TRICKLE_BYTES_MAX)
-    if (!isOver && !this.#replies.isFull && !this.#outbox.isFull) this.#socket.resume()
+    if (isOver || this.#replies.isFull || this.#outbox.isFull) return
+    this.#isPaused = false // until that chunk has come
+    this.#socket.resume()
   }
 }
 

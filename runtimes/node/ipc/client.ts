@@ -4,6 +4,7 @@
  * id and the lines differ in the order of concurrent ones (spec/06 §3).
  */
 import { connect, type Socket } from 'node:net'
+import { concat } from '../../../core/bytes.ts'
 import { NetworkError, PilotError } from '../../../core/errors.ts'
 import type { SocketAddress } from '../../../core/wire/address.ts'
 import { aborted, type ConnectionLink, DaemonConnection } from './client-connection.ts'
@@ -11,7 +12,7 @@ import { DaemonListener } from './client-listener.ts'
 import { type DaemonMessage, decodeDaemonMessage } from './daemon-message.ts'
 import { type DriverMessage, encodeDriverMessage, encodeStreamHeader } from './driver-message.ts'
 import { FrameDecoder } from './frame.ts'
-import { OP, SEND_DATA_MAX } from './opcode.ts'
+import { OP } from './opcode.ts'
 
 /** A JSON reply; members as in spec/06 §5 and §6. */
 export type DaemonReply = Record<string, unknown>
@@ -26,10 +27,14 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-/** Unread bytes over all connections above which the socket is paused. */
+/**
+ * Unread bytes over all connections above which the socket is paused, and everything behind it waits. With credits
+ * each connection has a window of its own, so that it takes many that are not read.
+ */
 const UNREAD_BYTES_MAX = 8 * 1024 * 1024
-/** Bytes in the socket's queue above which `write` waits. */
-const WRITE_MARK_BYTES = 1024 * 1024
+const UNREAD_FLOW_BYTES_MAX = 64 * 1024 * 1024
+/** Up to this a Send is written as one piece. */
+const JOINED_BYTES_MAX = 4096
 /** Errors that base and v1.9 send for a failed Send or SendTo, which belong to no request (spec/06 §13). */
 const STRAY_ERROR =
   /^(connection \d+ not found|send: (connection (not established|closed)|missing conn_id)|sendto: )/
@@ -46,7 +51,7 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
   readonly #datagramListeners = new Set<(datagram: DaemonDatagram) => void>()
   readonly #waiting: Waiter[] = []
   #unreadBytes = 0
-  #drained: (() => void)[] = []
+  #flow: 'unasked' | 'asked' | 'on' | 'refused' = 'unasked'
   #isLost = false
 
   private constructor(socket: Socket) {
@@ -65,7 +70,6 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
         socket.destroy() // not a daemon of this protocol
       }
     })
-    socket.on('drain', () => this.#wakeWriters())
     socket.on('error', () => {})
     socket.on('close', () => this.#onLost())
   }
@@ -212,17 +216,56 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
 
   // ConnectionLink
 
-  async send(id: number, data: Uint8Array): Promise<void> {
-    for (let at = 0; at < data.length; at += SEND_DATA_MAX) {
-      const piece = data.subarray(at, at + SEND_DATA_MAX)
-      this.#socket.cork()
-      this.#socket.write(encodeStreamHeader(OP.send, id, piece.length))
-      this.#socket.write(piece)
-      this.#socket.uncork()
-      while (this.#socket.writableLength > WRITE_MARK_BYTES && !this.#isLost)
-        await new Promise<void>((resolve) => this.#drained.push(resolve))
-      if (this.#isLost) throw lost()
+  get hasFlow(): boolean {
+    return this.#flow === 'on'
+  }
+
+  get isFlowAsked(): boolean {
+    return this.#flow === 'asked' && this.#waiting[0]?.message.type === 'flow'
+  }
+
+  askFlow(): void {
+    if (this.#flow !== 'unasked') return
+    this.#flow = 'asked'
+    // Others than ours do not know it: then the socket is paused where a connection waits, as it always was.
+    this.#request({ type: 'flow' }, {}, (reply) => {
+      if (reply.type !== 'empty') return
+      this.#flow = 'on'
+      for (const connection of this.#connections.values()) connection.tellCredit()
+    }).catch(() => {
+      this.#flow = 'refused'
+      for (const connection of this.#connections.values()) connection.handleCredit(0)
+    })
+  }
+
+  send(id: number, data: Uint8Array): Promise<void> | undefined {
+    if (this.#isLost) throw lost()
+    const socket = this.#socket
+    const header = encodeStreamHeader(OP.send, id, data.length)
+    let isDone = false
+    let settle: (() => void) | undefined
+    const done = (): void => {
+      isDone = true
+      settle?.()
     }
+    if (data.length <= JOINED_BYTES_MAX) {
+      const frame = concat(header, data) // the socket may keep it: nobody need wait
+      if (socket.write(frame)) return undefined
+      return new Promise((resolve) => socket.write(EMPTY, () => resolve()))
+    }
+    socket.cork()
+    socket.write(header)
+    socket.write(data, done)
+    socket.uncork()
+    if (socket.writableLength === 0 || isDone) return undefined
+    return new Promise((resolve) => {
+      settle = resolve
+      if (isDone) resolve()
+    })
+  }
+
+  sendCredit(id: number, total: number): void {
+    if (!this.#isLost) this.#socket.write(encodeDriverMessage({ type: 'credit', id, total }))
   }
 
   sendClose(id: number): void {
@@ -232,7 +275,8 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
 
   countUnread(delta: number): void {
     this.#unreadBytes += delta
-    if (this.#unreadBytes > UNREAD_BYTES_MAX) this.#socket.pause()
+    const max = this.#flow === 'on' ? UNREAD_FLOW_BYTES_MAX : UNREAD_BYTES_MAX
+    if (this.#unreadBytes > max) this.#socket.pause()
     else if (this.#socket.isPaused()) this.#socket.resume()
   }
 
@@ -300,6 +344,9 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
       }
       case 'recv':
         break // comes through the stream path; without data it says nothing
+      case 'credit':
+        this.#connections.get(message.id)?.handleCredit(message.total)
+        break
       case 'close-ok':
         this.#connections.get(message.id)?.finish('ended')
         this.#connections.delete(message.id)
@@ -341,11 +388,6 @@ export class DaemonClient implements ConnectionLink, AsyncDisposable {
     for (const listener of this.#listeners.values()) listener.end()
     this.#listeners.clear()
     for (const waiter of this.#waiting.splice(0)) waiter.settle(lost())
-    this.#wakeWriters()
-  }
-
-  #wakeWriters(): void {
-    for (const wake of this.#drained.splice(0)) wake()
   }
 }
 
@@ -356,3 +398,5 @@ function lost(): NetworkError {
 function unexpected(reply: DaemonMessage): NetworkError {
   return new NetworkError('ERR_DAEMON_REFUSED', `unexpected reply of type ${reply.type}`)
 }
+
+const EMPTY = new Uint8Array(0)

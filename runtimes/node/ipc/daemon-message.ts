@@ -36,6 +36,8 @@ export type DaemonMessage =
   | { readonly type: 'json'; readonly opcode: number; readonly text: string }
   /** Reply without content (Broadcast, SendToConfirm). */
   | { readonly type: 'empty'; readonly opcode: number }
+  /** Of this connection so many bytes, since its beginning, are in the daemon's send buffer (spec/10 §18). */
+  | { readonly type: 'credit'; readonly id: number; readonly total: number }
   | LaterReply
   /** Something of a later version; to be ignored. */
   | { readonly type: 'unknown'; readonly opcode: number }
@@ -87,8 +89,11 @@ export function decodeDaemonMessage(body: Uint8Array): DaemonMessage {
         destinationPort: view.getUint16(ADDRESS_BYTES + 2),
         data: payload.subarray(ADDRESS_BYTES + 4),
       }
+    case OP.credit:
+      return { type: 'credit', ...decodeCredit(payload) }
     case OP.broadcastOk:
     case OP.sendToOk:
+    case OP.flowOk:
       return { type: 'empty', opcode }
   }
   const later = decodeLaterReply(opcode, payload)
@@ -161,6 +166,32 @@ export function encodeRecv(id: number, pieces: readonly Uint8Array[], length: nu
     at += piece.length
   }
   return out
+}
+
+/** What comes before the `length` bytes of a longer Recv. */
+export function encodeRecvHeader(id: number, length: number): Uint8Array {
+  const out = Buffer.allocUnsafe(9)
+  out.writeUInt32BE(5 + length, 0)
+  out[4] = OP.recv
+  out.writeUInt32BE(id, 5)
+  return out
+}
+
+/** The totals of `credit` (spec/10 §18). @throws {WireError} `ERR_WIRE_TRUNCATED`. */
+export function decodeCredit(payload: Uint8Array): { readonly id: number; readonly total: number } {
+  if (payload.length < 12)
+    throw new WireError('ERR_WIRE_TRUNCATED', `invalid credit payload: need 12 bytes`)
+  const view = viewOf(payload)
+  return { id: view.getUint32(0), total: view.getUint32(4) * 2 ** 32 + view.getUint32(8) }
+}
+
+export function encodeCredit(id: number, total: number): Uint8Array {
+  const payload = new Uint8Array(12)
+  const view = viewOf(payload)
+  view.setUint32(0, id)
+  view.setUint32(4, Math.floor(total / 2 ** 32))
+  view.setUint32(8, total % 2 ** 32)
+  return encodeFrame(OP.credit, payload)
 }
 
 export function encodeJsonReply(opcode: number, value: unknown): Uint8Array {

@@ -11,6 +11,7 @@ import {
   encodeAddress,
   type SocketAddress,
 } from '../../../core/wire/address.ts'
+import { decodeCredit, encodeCredit } from './daemon-message.ts'
 import { encodeFrame, FRAME_HEADER_BYTES } from './frame.ts'
 import { encodeJson } from './json.ts'
 import { decodeLaterMessage, encodeLaterMessage, type LaterMessage } from './later-message.ts'
@@ -28,6 +29,10 @@ export type DriverMessage =
   | { readonly type: 'health' }
   | { readonly type: 'deregister' }
   | { readonly type: 'rotate-key' }
+  /** Credits from now on, in both directions (spec/10 §18). */
+  | { readonly type: 'flow' }
+  /** Of this connection so many bytes, since its beginning, were read by the program. */
+  | { readonly type: 'credit'; readonly id: number; readonly total: number }
   | LaterMessage
   | { readonly type: 'cancel' }
   | { readonly type: 'trust-request'; readonly nodeId: number; readonly justification: string }
@@ -124,6 +129,10 @@ export function decodeDriverMessage(body: Uint8Array): DriverMessage {
       return { type: 'unbind', port: viewOf(payload).getUint16(0), dialect: 'h2' }
     case OP.broadcast:
       return decodeBroadcast(payload)
+    case OP.flow:
+      return { type: 'flow' }
+    case OP.credit:
+      return { type: 'credit', ...decodeCredit(payload) }
   }
   const later = decodeLaterMessage(opcode, payload)
   if (later === undefined) throw unknown(opcode)
@@ -153,6 +162,10 @@ export function encodeDriverMessage(message: DriverMessage): Uint8Array {
       return encodeFrame(OP.deregister)
     case 'cancel':
       return encodeFrame(OP.cancel)
+    case 'flow':
+      return encodeFrame(OP.flow)
+    case 'credit':
+      return encodeCredit(message.id, message.total)
     case 'rotate-key':
       return encodeFrame(OP.rotateKey)
     case 'trust-request':

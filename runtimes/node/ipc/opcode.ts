@@ -79,6 +79,10 @@ export const OP = {
   /** Of v1.9. */
   signChallenge: 0x3a,
   signChallengeOk: 0x3b,
+  /** Ours alone, as the two after it (spec/10 §18). */
+  flow: 0x60,
+  flowOk: 0x61,
+  credit: 0x62,
 } as const
 
 /** Sub-commands of `OP.handshake` (spec/06 §5.9). */
@@ -111,3 +115,8 @@ export const SEND_BYTES_MAX: number = 17 * 2 ** 20
 export const RECV_DATA_MAX = 65535
 /** Largest data our own driver puts into one Send (spec/08 §7). */
 export const SEND_DATA_MAX: number = 512 * 1024
+/** With credits: bytes of one connection that the client may have unread, and those it may have sent and not taken. */
+export const RECV_WINDOW_BYTES: number = 512 * 1024
+export const SEND_WINDOW_BYTES: number = 512 * 1024
+/** Credit is given anew after so many bytes. */
+export const CREDIT_STEP_BYTES: number = 128 * 1024

@@ -61,7 +61,7 @@ export class Outbox {
     return this.bytes >= HIGH_WATER_BYTES
   }
 
-  /** Takes a frame over; it must not be changed afterwards. */
+  /** Takes a frame, or a part of one, over; it must not be changed afterwards. */
   push(frame: Uint8Array): void {
     if (this.#closed) return
     this.#queue.push(frame)
@@ -84,13 +84,20 @@ export class Outbox {
 
   #pump(): void {
     if (this.#closed || this.#head === this.#queue.length) return
-    this.#socket.cork()
-    while (this.#head < this.#queue.length && this.#inFlightBytes < IN_FLIGHT_BYTES) {
-      const frame = this.#queue[this.#head++]!
-      this.#queuedBytes -= frame.length
-      this.#inFlightBytes += frame.length
-      this.#socket.write(frame, () => this.#written(frame.length))
+    if (this.#inFlightBytes >= IN_FLIGHT_BYTES) return
+    const socket = this.#socket
+    let bytes = 0
+    socket.cork() // one call of the system for all of it
+    while (this.#head < this.#queue.length && this.#inFlightBytes + bytes < IN_FLIGHT_BYTES) {
+      const part = this.#queue[this.#head++]!
+      bytes += part.length
+      const isLast =
+        this.#head === this.#queue.length || this.#inFlightBytes + bytes >= IN_FLIGHT_BYTES
+      if (isLast) socket.write(part, () => this.#written(bytes))
+      else socket.write(part)
     }
+    this.#queuedBytes -= bytes
+    this.#inFlightBytes += bytes
     if (this.#head === this.#queue.length) {
       this.#queue = []
       this.#head = 0
@@ -98,7 +105,7 @@ export class Outbox {
       this.#queue = this.#queue.slice(this.#head)
       this.#head = 0
     }
-    this.#socket.uncork()
+    socket.uncork()
   }
 
   #written(bytes: number): void {

@@ -49,6 +49,8 @@ export type PlainRequest = Exclude<
       | 'unbind'
       | 'dial'
       | 'send'
+      | 'flow'
+      | 'credit'
       | 'send-tracked'
       | 'close'
       | 'send-to'

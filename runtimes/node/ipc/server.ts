@@ -40,7 +40,7 @@ export class IpcServer implements AsyncDisposable {
       for (const session of this.#sessions) session.notify(topic)
     })
     this.#host = this.#createHost(options)
-    this.#server = createServer((socket) => this.#onClient(socket))
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#onClient(socket))
     const stop = options.node.onDatagram((datagram) => {
       for (const session of this.#sessions) session.pushDatagram(datagram)
     })

@@ -44,7 +44,8 @@ beforeEach(async () => {
           const end = 4 + buffer.readUInt32BE(0)
           const message = decodeDriverMessage(buffer.subarray(4, end))
           buffer = buffer.subarray(end)
-          requests.push(message)
+          if (message.type === 'flow') one.write(encodeError('unknown command: 0x60'))
+          else requests.push(message)
           onRequest(message)
         }
       })
