@@ -423,7 +423,7 @@ export class PathSelector {
     this.#directHeardAt = now
     this.#unansweredSince = undefined
     this.#relayedSince = undefined
-    this.#addCandidate(endpoint)
+    if (this.#candidates[0] !== endpoint) this.#addCandidate(endpoint)
     const due = now + KEEPALIVE_MS
     if (this.#nextProbeAt === undefined || this.#nextProbeAt < now) this.#nextProbeAt = due
   }

@@ -20,6 +20,8 @@ const SAME_ACK_MAX = 2
 
 export class Receiver {
   readonly #tuning: ConnectionTuning
+  /** Where the last gap was closed. */
+  #stretchFrom = 0
   readonly #buffer: ReceiveBuffer
   readonly #tuner: WindowTuner
   #budget: MemoryBudget | undefined
@@ -299,6 +301,7 @@ export class Receiver {
 
   #scheduleAck(hadGap: boolean, length: number, now: Instant): void {
     if (hadGap) {
+      this.#stretchFrom = this.#buffer.next
       this.#ackNow = true
       this.#sackNow = this.#buffer.rangeCount > 0
       return
@@ -322,9 +325,11 @@ export class Receiver {
 
   /** Large segments are counted by their bytes alone. */
   #ackSegments(length: number): number {
-    const { ackEverySegments, stretchAckSegments } = this.#tuning
+    const { ackEverySegments, stretchAckSegments, stretchAckSegmentsMax } = this.#tuning
     if (!this.peerIsModern) return ackEverySegments
-    return length > LARGE_SEGMENT_BYTES ? Number.POSITIVE_INFINITY : stretchAckSegments
+    if (length > LARGE_SEGMENT_BYTES) return Number.POSITIVE_INFINITY
+    const soundBytes = this.#buffer.next - this.#stretchFrom
+    return Math.min(Math.max(stretchAckSegments, soundBytes / STRETCH_BYTES), stretchAckSegmentsMax)
   }
 
   get #stretchBytes(): number {
@@ -339,6 +344,8 @@ export class Receiver {
 }
 
 const SACK_BLOCKS = 4
+/** Bytes without a gap that let one segment more share an ACK: by then the peer's window is many times as large. */
+const STRETCH_BYTES = 65_536
 /** Unread bytes that a stream may hold when the node has none left to give. */
 const WITHOUT_BUDGET_BYTES = 65_536
 /** A window update is worth a packet when this much opened (64 KiB). */

@@ -27,6 +27,8 @@ export interface ConnectionTuning {
   readonly ackEverySegments: number
   /** The same toward our own kind, which counts bytes and not ACKs (compare RFC 9000 §13.2.2). */
   readonly stretchAckSegments: number
+  /** Reached when megabytes came without a gap. */
+  readonly stretchAckSegmentsMax: number
   readonly stretchAckDelayMs: number
   /**
    * Or after so many bytes, where segments are large: the first figure while a connection is young and its window
@@ -113,6 +115,7 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   nagleMs: 40,
   ackEverySegments: 2,
   stretchAckSegments: 8,
+  stretchAckSegmentsMax: 32,
   stretchAckDelayMs: 5,
   stretchAckBytes: 65_536,
   stretchAckBytesMax: 262_144,

@@ -63,9 +63,14 @@ export interface SealedFrame {
 
 /** Writes magic and sender at `offset`; the nonce follows at `offset + 8`, the ciphertext at `offset + 20`. */
 export function writeSealedHeader(out: Uint8Array, offset: number, sender: number): void {
-  const view = viewOf(out)
-  view.setUint32(offset, MAGIC.PILS)
-  view.setUint32(offset + 4, sender)
+  out[offset] = 0x50
+  out[offset + 1] = 0x49
+  out[offset + 2] = 0x4c
+  out[offset + 3] = 0x53
+  out[offset + 4] = sender >>> 24
+  out[offset + 5] = sender >>> 16
+  out[offset + 6] = sender >>> 8
+  out[offset + 7] = sender
 }
 
 /** @throws {WireError} `ERR_WIRE_TRUNCATED` below 36 bytes, `ERR_WIRE_TYPE` without the magic. */

@@ -148,15 +148,15 @@ it('moves 4 MB at these rates', { timeout: 120_000 }, () => {
     40 ms, 1 % loss                      0.43 s  9.32 MB/s   33 resent   68 dropped
     40 ms, 3 % loss                      0.47 s  8.42 MB/s  116 resent  212 dropped
     40 ms, 10 % loss                    33.21 s  0.12 MB/s  445 resent  700 dropped
-    40 ms, bursts of 20                  0.43 s  9.27 MB/s   38 resent  135 dropped
-    40 ms, jitter 20 ms                  0.78 s  5.12 MB/s    0 resent    0 dropped
+    40 ms, bursts of 20                  0.43 s  9.26 MB/s   38 resent  112 dropped
+    40 ms, jitter 20 ms                  0.77 s  5.20 MB/s    0 resent    0 dropped
     40 ms, 2 % reordered                 0.40 s  9.92 MB/s   55 resent    0 dropped
     40 ms, 5 % duplicated                0.39 s 10.15 MB/s    0 resent    0 dropped
     40 ms, 1 MB/s, 64 KB buffer          4.33 s  0.92 MB/s   67 resent   67 dropped
     40 ms, 5 MB/s, 256 KB buffer         1.04 s  3.86 MB/s   97 resent   97 dropped
     200 ms                               1.96 s  2.04 MB/s    0 resent    0 dropped
     200 ms, 1 % loss                     2.14 s  1.87 MB/s   33 resent   68 dropped
-    200 ms, 5 MB/s, 256 KB buffer        2.28 s  1.76 MB/s  455 resent  455 dropped
+    200 ms, 5 MB/s, 256 KB buffer        2.28 s  1.76 MB/s  557 resent  557 dropped
     "
   `)
 })
@@ -199,7 +199,7 @@ it('works with another congestion controller', () => {
   })
   expect(`\n${row('NewReno, 40 ms, 0.1 % loss', result)}\n`).toMatchInlineSnapshot(`
     "
-    NewReno, 40 ms, 0.1 % loss           0.64 s  6.23 MB/s    3 resent    7 dropped
+    NewReno, 40 ms, 0.1 % loss           0.65 s  6.18 MB/s    3 resent    7 dropped
     "
   `)
 })
