@@ -29,3 +29,25 @@ export function byteProgress(cli: Cli, label: string, totalBytes: number): Progr
     stop: () => bar.stop(),
   }
 }
+
+export interface StepProgress {
+  /** `share` of this step, 0 to 1. */
+  update(text: string, share: number): void
+  stop(): void
+}
+
+export function stepProgress(cli: Cli): StepProgress {
+  if (cli.json || !cli.io.isStderrTerminal) return { update: () => {}, stop: () => {} }
+  const bar = new SingleBar({
+    format: '[{bar}] {text}',
+    stream: process.stderr,
+    hideCursor: true,
+    clearOnComplete: true,
+    fps: 10,
+  })
+  bar.start(1000, 0, { text: '' })
+  return {
+    update: (text, share) => bar.update(Math.round(share * 1000), { text }),
+    stop: () => bar.stop(),
+  }
+}

@@ -100,5 +100,5 @@ export const RETURNS: Readonly<Record<string, string>> = {
   ping: 'target, results [{seq, bytes, rtt_ms} or {seq, error}], timeout',
   traceroute: 'target, setup_ms, rtt_samples [{rtt_ms, bytes}], [path, endpoint] or error',
   bench:
-    'target, sent_bytes, recv_bytes, send_duration_ms, total_duration_ms, send_mbps, total_mbps, send_mib_per_s, total_mib_per_s, latency_ms',
+    'target, sent_bytes, recv_bytes, send_duration_ms, total_duration_ms, send_mbps, total_mbps, send_mib_per_s, total_mib_per_s, latency_ms; with --duration or --svg in its place first_connect_ms, connect_ms, first_byte_ms, latency [{bytes, count, min_ms, p50_ms, p90_ms, p99_ms, max_ms, histogram [{up_to_ms, count}]}], throughput {seconds, p1_mib_per_s, p50_mib_per_s}, usage {own, peer: {pid, cpu_s, cpu_percent, cpu_s_per_gb, rss_bytes} or "unknown"}, [svg], interrupted (bool)',
 }
