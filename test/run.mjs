@@ -1,5 +1,6 @@
 /**
- * `npm test`: sets the machine up, then type check, lint, build, unit, end-to-end and browser tests, and a summary.
+ * `npm test`: sets the machine up, then type check, lint, build, unit, end-to-end, conformance and browser tests, and a
+ * summary.
  * Plain JavaScript: it starts on whatever Node the machine has; the steps run on the project's own.
  */
 import { spawnSync } from 'node:child_process'
@@ -16,6 +17,7 @@ const steps = [
   ['lockfile', 'node', ['test/package/check-lockfile.ts']],
   ['unit', 'vitest', ['run', '--config', 'test/vitest.config.ts', '--project', 'unit']],
   ['end to end', 'vitest', ['run', '--config', 'test/vitest.config.ts', '--project', 'e2e']],
+  ['conformance', 'node', ['test/conformance/run.ts']],
   ['browser', 'node', ['test/browser/run.mjs']],
 ]
 /** Exit status of a step that cannot run on this machine; it has printed why. */

@@ -1,0 +1,183 @@
+/** What the workers talk to: one rendezvous that can be restarted, and HTTP for commands and reports. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { createRendezvous, type Rendezvous, type RendezvousOptions } from '../../signaling/index.ts'
+import type { WorkerCommand, WorkerReport, WorkerSettings } from './worker.ts'
+
+const REGISTRATIONS_PER_MINUTE = 10_000
+/** Longest wait for a worker, its start included. */
+const REPORT_MS = 60_000
+
+export interface Launch {
+  readonly command: string
+  readonly arguments: readonly string[]
+}
+
+export class Runner {
+  #rendezvous: Rendezvous
+  #options: RendezvousOptions
+  readonly #server: Server
+  readonly #home: string
+  readonly #workers = new Map<string, Worker>()
+
+  private constructor(rendezvous: Rendezvous, options: RendezvousOptions, home: string) {
+    this.#rendezvous = rendezvous
+    const endpoint = (port: number | undefined): string => `127.0.0.1:${port}`
+    this.#options = {
+      ...options,
+      registryAddress: endpoint(rendezvous.registryEndpoint.port),
+      beaconAddress: endpoint(rendezvous.beaconEndpoint.port),
+      httpAddress: endpoint(rendezvous.httpEndpoint?.port),
+    }
+    this.#home = home
+    this.#server = createServer((request, response) => {
+      const [, what = '', name = ''] = (request.url ?? '').split('/')
+      this.#answer(what, name, request).then(
+        (body) => response.end(JSON.stringify(body ?? {})),
+        (error: unknown) => {
+          response.statusCode = 500
+          response.end(String(error))
+        },
+      )
+    })
+  }
+
+  static async start(home: string): Promise<Runner> {
+    const options: RendezvousOptions = {
+      registryAddress: '127.0.0.1:0',
+      beaconAddress: '127.0.0.1:0',
+      httpAddress: '127.0.0.1:0',
+      storePath: join(home, 'registry.db'),
+      limits: { registrationsPerMinute: REGISTRATIONS_PER_MINUTE },
+    }
+    const runner = new Runner(await createRendezvous(options), options, home)
+    await new Promise<void>((resolve) => runner.#server.listen(0, '127.0.0.1', resolve))
+    return runner
+  }
+
+  launch(
+    { command, arguments: args }: Launch,
+    settings: Pick<WorkerSettings, 'mode' | 'transport' | 'name'>,
+  ): Worker {
+    const { registryAddress, beaconAddress } = this.#options
+    const full: WorkerSettings = {
+      ...settings,
+      control: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`,
+      registry: registryAddress,
+      beacon: beaconAddress,
+      rendezvousUrl: this.#rendezvous.httpUrl ?? '',
+      home: join(this.#home, settings.name),
+    }
+    const child = spawn(command, [...args, JSON.stringify(full)], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    const worker = new Worker(child, settings.name)
+    this.#workers.set(settings.name, worker)
+    return worker
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#workers.values()].map((worker) => worker.stop()))
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve())
+      this.#server.closeAllConnections()
+    })
+    await this.#rendezvous.close()
+  }
+
+  async #answer(what: string, name: string, request: IncomingMessage): Promise<unknown> {
+    const pieces: Buffer[] = []
+    for await (const piece of request) pieces.push(piece as Buffer)
+    const worker = this.#workers.get(name)
+    if (worker === undefined) throw new Error(`there is no worker ${name}`)
+    if (what === 'report')
+      return worker.take(JSON.parse(Buffer.concat(pieces).toString()) as WorkerReport)
+    if (what === 'command') return worker.nextCommand()
+    if (what !== 'restart') throw new Error(`there is no ${what}`)
+    await this.#rendezvous.close()
+    this.#rendezvous = await createRendezvous(this.#options)
+    return {}
+  }
+}
+
+/** One process: its reports in order, and its commands. */
+export class Worker {
+  readonly #child: ChildProcess
+  readonly #name: string
+  readonly #reports: WorkerReport[] = []
+  readonly #exited: Promise<void>
+  #wakeReader: () => void = () => {}
+  #giveCommand: ((command: WorkerCommand) => void) | undefined
+  readonly #commands: WorkerCommand[] = []
+
+  constructor(child: ChildProcess, name: string) {
+    this.#child = child
+    this.#name = name
+    this.#exited = new Promise((resolve) => {
+      const gone = (reason: string): void => {
+        this.take({ type: 'failed', reason })
+        resolve()
+      }
+      child.once('error', (error) => gone(error.message))
+      child.once('exit', (code, signal) => gone(`the process ended (${code ?? signal})`))
+    })
+  }
+
+  take(report: WorkerReport): void {
+    this.#reports.push(report)
+    this.#wakeReader()
+  }
+
+  nextCommand(): Promise<WorkerCommand> {
+    const command = this.#commands.shift()
+    if (command !== undefined) return Promise.resolve(command)
+    return new Promise((resolve) => {
+      this.#giveCommand = resolve
+    })
+  }
+
+  command(command: WorkerCommand): void {
+    const give = this.#giveCommand
+    this.#giveCommand = undefined
+    if (give === undefined) this.#commands.push(command)
+    else give(command)
+  }
+
+  /** What it tells next. @throws when that is a failure, or another type, or nothing in time. */
+  async report<T extends WorkerReport['type']>(
+    type: T,
+  ): Promise<Extract<WorkerReport, { readonly type: T }>> {
+    const deadline = setTimeout(
+      () => this.take({ type: 'failed', reason: `nothing in ${REPORT_MS} ms` }),
+      REPORT_MS,
+    )
+    try {
+      while (this.#reports.length === 0)
+        await new Promise<void>((resolve) => {
+          this.#wakeReader = resolve
+        })
+    } finally {
+      clearTimeout(deadline)
+    }
+    const report = this.#reports.shift()!
+    if (report.type !== type)
+      throw new Error(
+        `${this.#name}: expected ${type}, got ${report.type === 'failed' ? report.reason : report.type}`,
+      )
+    return report as Extract<WorkerReport, { readonly type: T }>
+  }
+
+  /** Waits a little for it to end by itself, which a closed node must not hinder; false when it does not. */
+  async ends(): Promise<boolean> {
+    const late = new Promise<boolean>((resolve) => setTimeout(resolve, 5000, false).unref())
+    return Promise.race([this.#exited.then(() => true), late])
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.pid === undefined) return
+    this.#child.kill('SIGKILL')
+    await this.#exited
+  }
+}
