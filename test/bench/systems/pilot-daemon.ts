@@ -1,0 +1,48 @@
+/** Ours through two daemons and their IPC sockets, by the driver's client. */
+import type { Channel, Client, Setup, System } from '../channel.ts'
+
+const PORT = 1000
+
+async function daemon(setup: Setup, socket: string) {
+  const path = `${setup.root}dist/runtimes/node/ipc/client.js`
+  const { DaemonClient } = (await import(
+    path
+  )) as typeof import('../../../runtimes/node/ipc/client.ts')
+  return DaemonClient.connect(socket)
+}
+
+interface Connection extends AsyncIterable<Uint8Array> {
+  write(data: Uint8Array): Promise<void>
+  close(): void
+}
+
+function channelOf(connection: Connection): Channel {
+  const channel: Channel = {
+    ondata: () => {},
+    write: (data) => connection.write(data),
+    close: () => connection.close(),
+  }
+  void (async () => {
+    for await (const data of connection) channel.ondata(data)
+    connection.close()
+  })()
+  return channel
+}
+
+const system: System = {
+  async serve(setup, onchannel) {
+    const client = await daemon(setup, (setup.options.sockets as string[])[1]!)
+    const listener = await client.listen(PORT)
+    void (async () => {
+      for await (const connection of listener) onchannel(channelOf(connection))
+    })()
+    const { node_id } = await client.info()
+    return node_id
+  },
+  async client(setup): Promise<Client> {
+    const client = await daemon(setup, (setup.options.sockets as string[])[0]!)
+    const address = { network: 0, node: setup.ready as number }
+    return { connect: async () => channelOf(await client.dial({ address, port: PORT })) }
+  },
+}
+export default system
