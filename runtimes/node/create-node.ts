@@ -20,19 +20,20 @@ import { systemClock, unixNow } from '../shared/clock.ts'
 import { isLoopback } from '../shared/paths/websocket-address.ts'
 import { type PilotNodeOptions, SharedPilotNode } from '../shared/pilot-node.ts'
 import { relayTransport } from '../shared/relay-transport.ts'
-import { type OpenWebSocket, rendezvousUrls } from '../shared/web-socket.ts'
+import { rendezvousUrls } from '../shared/web-socket.ts'
 import { nodeCrypto } from './crypto.ts'
 import { FileStorage } from './file-storage.ts'
 import { lanAddresses } from './lan-addresses.ts'
+import { lazyWebSockets } from './lazy-web-socket.ts'
 import { loadNativeLibrary, type NativeLibrary } from './native/library.ts'
-import { PathListener, type WebSocketPathOptions } from './path-listener.ts'
+import type { PathListener } from './path-listener.ts'
 import { registryConnector } from './registry-socket.ts'
 import { datagramBytesTo } from './route-mtu.ts'
 import type { WebRtcChoice } from './rtc/backend.ts'
 import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
 import { hasWebRtc, type WebRtcOptions, webRtcProcess } from './web-rtc.ts'
-import { type NodeWebSocketOptions, nodeWebSockets } from './web-socket.ts'
+import type { WebSocketPathOptions } from './web-socket-options.ts'
 
 type MachineSettings = Pick<
   NodeMachineOptions,
@@ -132,7 +133,7 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
     const native = await nativeLibrary(options.native)
     const udp =
       transport === 'compat' ? undefined : await udpParts(options, transport === 'auto', native)
-    const { machine, ...parts } = udp ?? compatParts(options, identity)
+    const { machine, ...parts } = udp ?? (await compatParts(options, identity))
     const rtc = webRtcProcess(rtcChoice, udp?.machine.beacon)
     return await SharedPilotNode.start(
       {
@@ -149,7 +150,7 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
         ...(rtc === undefined ? {} : { createPeerConnection: () => rtc.create() }),
         ...(webSocket === false
           ? {}
-          : { openWebSocket: webSockets(options, { isDirect: isLoopback }) }),
+          : { openWebSocket: lazyWebSockets({ ...authorities(options), isDirect: isLoopback }) }),
         ...(door === undefined ? {} : { door }),
         parts: [rtc, door].filter((part) => part !== undefined),
         ...(trustPath === undefined
@@ -225,11 +226,9 @@ async function udpParts(
   }
 }
 
-function webSockets(
-  { rendezvousCa: ca }: CreateNodeOptions,
-  more: NodeWebSocketOptions = {},
-): OpenWebSocket {
-  return nodeWebSockets({ ...more, ...(ca === undefined ? {} : { ca }) })
+/** Where they are trusted from, instead of Node's own list. */
+function authorities({ rendezvousCa: ca }: CreateNodeOptions): { readonly ca?: string } {
+  return ca === undefined ? {} : { ca }
 }
 
 async function pathListener(
@@ -237,6 +236,7 @@ async function pathListener(
 ): Promise<PathListener | undefined> {
   const wanted = typeof options === 'boolean' || options.listen === undefined ? undefined : options
   if (wanted === undefined) return undefined
+  const { PathListener } = await import('./path-listener.ts')
   return PathListener.listen({ ...wanted, listen: wanted.listen ?? '' })
 }
 
@@ -251,12 +251,16 @@ async function nativeLibrary(choice: boolean | undefined): Promise<NativeLibrary
   return native
 }
 
-function compatParts(options: CreateNodeOptions, identity: Identity): TransportParts {
+async function compatParts(
+  options: CreateNodeOptions,
+  identity: Identity,
+): Promise<TransportParts> {
+  const { nodeWebSockets } = await import('./web-socket.ts')
   return relayTransport({
     url: options.rendezvousUrl ?? '',
     identity,
     clock: systemClock,
-    openWebSocket: webSockets(options),
+    openWebSocket: nodeWebSockets(authorities(options)),
   })
 }
 

@@ -16,7 +16,6 @@ import {
   isLoopback,
   PATH_PATH,
   PATH_PROTOCOL,
-  parsePathUrl,
   pathUrls,
 } from '../shared/paths/websocket-address.ts'
 import { WEBSOCKET_FRAME_MAX } from '../shared/paths/websocket-path.ts'
@@ -24,6 +23,13 @@ import type { NodePart } from '../shared/transport.ts'
 import type { WebSocketLike } from '../shared/web-socket.ts'
 import { parseListen } from './udp-socket.ts'
 import { BatchingWebSocket } from './web-socket.ts'
+import {
+  checkWebSocketOptions,
+  publicUrl,
+  type WebSocketPathOptions,
+} from './web-socket-options.ts'
+
+export type { WebSocketPathOptions }
 
 /** Connections in all, WebSockets or not. */
 const CONNECTIONS_MAX = 512
@@ -34,23 +40,6 @@ const HEADERS_MS = 10_000
 const CHECK_MS = 2000
 const HEADER_BYTES_MAX = 8192
 const CLOSE_MS = 500
-
-export interface WebSocketPathOptions {
-  /** `host:port` or `:port` for WebSockets of peers. Default: none are taken. */
-  readonly listen?: string
-  /** PEM, to speak TLS; behind a proxy that does, leave it out. */
-  readonly tls?: { readonly cert: string; readonly key: string }
-  /**
-   * Public URLs, e.g. `wss://agent.example` of a reverse proxy; `/v1/path` is added where it is missing. Beside them
-   * peers are told the addresses of this machine, or with TLS the names in the certificate.
-   */
-  readonly urls?: readonly string[]
-  /**
-   * Origins whose pages may come, e.g. `https://app.example`. Default any: a page proves a peer's identity with its key,
-   * and no cookie is ever read.
-   */
-  readonly origins?: readonly string[]
-}
 
 type ListenOptions = WebSocketPathOptions & { readonly listen: string }
 
@@ -182,42 +171,6 @@ export class PathListener implements PathDoor, NodePart {
     const bare = hostname.replace(/^\[|\]$/g, '')
     return isIP(bare) !== 0 || isLoopback(hostname) || this.#hosts.has(bare)
   }
-}
-
-/** @throws {UsageError} `ERR_INVALID_ARGUMENT`. */
-export function checkWebSocketOptions({
-  listen,
-  tls,
-  urls = [],
-  origins = [],
-}: WebSocketPathOptions): void {
-  if (listen !== undefined) parseListen(listen)
-  else if (tls !== undefined || urls.length > 0)
-    throw new UsageError(
-      'ERR_INVALID_ARGUMENT',
-      'WebSocket URLs and TLS need an address to listen on',
-    )
-  for (const url of urls) publicUrl(url)
-  for (const origin of origins)
-    if (URL.parse(origin)?.origin !== origin)
-      throw new UsageError(
-        'ERR_INVALID_ARGUMENT',
-        `an origin is scheme://host or scheme://host:port, got ${JSON.stringify(origin)}`,
-      )
-}
-
-/** @throws {UsageError} `ERR_INVALID_ARGUMENT`. */
-function publicUrl(text: string): URL {
-  const url = URL.parse(text)
-  if (url !== null && !url.pathname.endsWith(PATH_PATH))
-    url.pathname = `${url.pathname.replace(/\/+$/, '')}${PATH_PATH}`
-  const parsed = parsePathUrl(url?.href)
-  if (parsed === undefined)
-    throw new UsageError(
-      'ERR_INVALID_ARGUMENT',
-      `the URL of a WebSocket is wss://host, ws://host:port or below, got ${JSON.stringify(text)}`,
-    )
-  return parsed
 }
 
 function makeServer(tls: WebSocketPathOptions['tls'], settings: ServerOptions): Server {

@@ -16,11 +16,11 @@ import {
 } from '../cli/paths.ts'
 import { isTrue, parseDuration } from '../cli/values.ts'
 import { parseHostPort, type Transport } from '../create-node.ts'
-import { checkWebSocketOptions, type WebSocketPathOptions } from '../path-listener.ts'
 import { WEBRTC_CHOICES, type WebRtcChoice } from '../rtc/backend.ts'
 import { parseListen } from '../udp-socket.ts'
 import { VERSION } from '../version.ts'
 import type { WebRtcOptions } from '../web-rtc.ts'
+import { checkWebSocketOptions, type WebSocketPathOptions } from '../web-socket-options.ts'
 import { parseWebhookUrl } from '../webhook/webhook-url.ts'
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './log.ts'
 
