@@ -1,5 +1,6 @@
 /** @noble with the browser's randomness. */
-import { type CryptoProvider, nobleCrypto } from '../../core/index.ts'
+import { nobleCrypto } from '../../core/crypto/noble.ts'
+import type { CryptoProvider } from '../../core/index.ts'
 
 export const browserCrypto: CryptoProvider = nobleCrypto((bytes) =>
   crypto.getRandomValues(new Uint8Array(bytes)),

@@ -1,5 +1,4 @@
 /** `createNode` for Node: raw UDP or a WebSocket, node:crypto, identity and trust in files. */
-import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { basename, dirname } from 'node:path'
 import {
@@ -22,7 +21,7 @@ import { type PilotNodeOptions, SharedPilotNode } from '../shared/pilot-node.ts'
 import { relayTransport } from '../shared/relay-transport.ts'
 import { rendezvousUrls } from '../shared/web-socket.ts'
 import { nodeCrypto } from './crypto.ts'
-import { FileStorage } from './file-storage.ts'
+import type { FileStorage } from './file-storage.ts'
 import { lanAddresses } from './lan-addresses.ts'
 import { lazyWebSockets } from './lazy-web-socket.ts'
 import { loadNativeLibrary, type NativeLibrary } from './native/library.ts'
@@ -32,7 +31,7 @@ import { datagramBytesTo } from './route-mtu.ts'
 import type { WebRtcChoice } from './rtc/backend.ts'
 import { udpReaches } from './udp-check.ts'
 import { UdpSocket } from './udp-socket.ts'
-import { hasWebRtc, type WebRtcOptions, webRtcProcess } from './web-rtc.ts'
+import type { WebRtcOptions } from './web-rtc.ts'
 import type { WebSocketPathOptions } from './web-socket-options.ts'
 
 type MachineSettings = Pick<
@@ -126,7 +125,9 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
   const trustStore = trustPath === undefined ? new TrustStore() : await loadTrust(trustPath)
   const { webRtc = 'off' } = options
   const rtcChoice = typeof webRtc === 'boolean' ? (webRtc ? 'auto' : 'off') : webRtc
-  const hasRtc = hasWebRtc(rtcChoice)
+  // A module of its own, as those below: what is not wanted takes no memory.
+  const webRtcModule = rtcChoice === 'off' ? undefined : await import('./web-rtc.ts')
+  const hasRtc = webRtcModule?.hasWebRtc(rtcChoice) === true
   const { webSocket = hasRtc || transport === 'compat' } = options
   const door = await pathListener(webSocket)
   try {
@@ -134,7 +135,7 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
     const udp =
       transport === 'compat' ? undefined : await udpParts(options, transport === 'auto', native)
     const { machine, ...parts } = udp ?? (await compatParts(options, identity))
-    const rtc = webRtcProcess(rtcChoice, udp?.machine.beacon)
+    const rtc = webRtcModule?.webRtcProcess(rtcChoice, udp?.machine.beacon)
     return await SharedPilotNode.start(
       {
         machine: {
@@ -155,7 +156,7 @@ export async function createNode(options: CreateNodeOptions = {}): Promise<Share
         parts: [rtc, door].filter((part) => part !== undefined),
         ...(trustPath === undefined
           ? {}
-          : { saveTrust: (text) => storageOf(trustPath).write(basename(trustPath), utf8(text)) }),
+          : { saveTrust: async (text) => saveText(trustPath, text) }),
         ...(options.registrationTimeoutMs === undefined
           ? {}
           : { registrationTimeoutMs: options.registrationTimeoutMs }),
@@ -271,7 +272,7 @@ async function compatParts(
  * @throws {PilotError} `ERR_IDENTITY_INVALID`, `ERR_STORE_IO`.
  */
 export async function loadIdentity(path: string): Promise<Identity> {
-  const storage = storageOf(path)
+  const storage = await storageOf(path)
   const bytes = await storage.read(basename(path))
   if (bytes !== undefined) {
     try {
@@ -291,7 +292,8 @@ export async function loadIdentity(path: string): Promise<Identity> {
 }
 
 async function loadTrust(path: string): Promise<TrustStore> {
-  const bytes = await storageOf(path).read(basename(path))
+  const storage = await storageOf(path)
+  const bytes = await storage.read(basename(path))
   if (bytes === undefined) return new TrustStore()
   try {
     return TrustStore.parse(fromUtf8(bytes) ?? '')
@@ -305,7 +307,13 @@ async function loadTrust(path: string): Promise<TrustStore> {
   }
 }
 
-function storageOf(path: string): FileStorage {
+async function saveText(path: string, text: string): Promise<void> {
+  const storage = await storageOf(path)
+  await storage.write(basename(path), utf8(text))
+}
+
+async function storageOf(path: string): Promise<FileStorage> {
+  const { FileStorage } = await import('./file-storage.ts')
   return new FileStorage(dirname(path))
 }
 
@@ -337,6 +345,7 @@ async function resolveBeacon(text: string | false): Promise<Endpoint | undefined
   const { host, port } = parseHostPort(text, 'beacon')
   if (isIP(host) !== 0) return { address: host, port }
   try {
+    const { lookup } = await import('node:dns/promises')
     const { address } = await lookup(host, { family: 0 })
     return { address, port }
   } catch (cause) {

@@ -1,6 +1,6 @@
 /** The registry connection over TCP or pinned TLS (spec/04 §2, §3). */
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { UsageError } from '../../core/index.ts'
 import type { ByteStream, ByteStreamHandlers, RegistryConnector } from '../shared/transport.ts'
 
@@ -33,7 +33,7 @@ function connect(
 ): ByteStream {
   // Pinning replaces the CA and host name checks (spec/04 §3).
   const socket: Socket | TLSSocket =
-    pin === undefined ? connectTcp(to) : connectTls({ ...to, rejectUnauthorized: false })
+    pin === undefined ? connectTcp(to) : tls().connect({ ...to, rejectUnauthorized: false })
   let isOver = false
   let reason = 'the registry closed the connection'
   const end = (): void => {
@@ -66,6 +66,11 @@ function connect(
       socket.destroy()
     },
   }
+}
+
+/** Loaded by who pins a certificate: it takes several megabytes. */
+function tls(): typeof import('node:tls') {
+  return process.getBuiltinModule('node:tls')
 }
 
 function reasonOf(error: NodeJS.ErrnoException, to: { host: string; port: number }): string {
