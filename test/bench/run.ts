@@ -5,8 +5,9 @@ import { fileURLToPath } from 'node:url'
 import { createRendezvous } from '../../signaling/index.ts'
 import { selfSignedCertificate } from '../../signaling/serve-certificate.ts'
 import type { Figures } from './channel.ts'
+import { measureCommands, programsOf } from './commands.ts'
 import { compile } from './compile.ts'
-import { measure } from './measure.ts'
+import { type Kind, measure } from './measure.ts'
 import { HELP, type Options, parseOptions } from './options.ts'
 import { installPeers } from './peers.ts'
 import { comparisons } from './report/comparisons.ts'
@@ -29,6 +30,10 @@ async function run(options: Options, rows: readonly Row[]): Promise<Result> {
     for (const { id, module } of rows)
       if (failed !== undefined && module.startsWith('peers/')) missing.set(id, failed)
   }
+  for (const { id, commands } of rows) {
+    const found = commands === undefined ? undefined : programsOf(commands)
+    if (typeof found === 'string') missing.set(id, found)
+  }
   const rendezvous = await createRendezvous({
     registryAddress: '127.0.0.1:0',
     beaconAddress: '127.0.0.1:0',
@@ -41,6 +46,10 @@ async function run(options: Options, rows: readonly Row[]): Promise<Result> {
     beacon: `127.0.0.1:${rendezvous.beaconEndpoint.port}`,
     amount: options.amount,
   }
+  const one = (row: Row, kind: Kind): Promise<Figures> =>
+    row.commands === undefined
+      ? measure(row, kind, common, programs)
+      : measureCommands(row.commands, say)
   const figures: Record<string, Record<string, number[]>> = {}
   const startedAt = new Date()
   try {
@@ -48,14 +57,11 @@ async function run(options: Options, rows: readonly Row[]): Promise<Result> {
     for (let count = 1; count <= options.runs; count++)
       for (const row of rows) {
         if (missing.has(row.id)) continue
-        const kinds =
-          options.hasMemory && row.group !== 'ceiling'
-            ? (['speed', 'memory'] as const)
-            : ['speed' as const]
+        const kinds = kindsOf(row, options)
         for (const kind of kinds) {
           say(`run ${count} of ${options.runs}: ${row.title}${kind === 'memory' ? ', memory' : ''}`)
           try {
-            collect(figures, row.id, await measure(row, kind, common, programs))
+            collect(figures, row.id, await one(row, kind))
           } catch (error) {
             const why = (error as Error).message
             say(`  failed: ${why}`)
@@ -78,6 +84,11 @@ async function run(options: Options, rows: readonly Row[]): Promise<Result> {
     missing: Object.fromEntries(missing),
     figures,
   }
+}
+
+function kindsOf({ group, commands }: Row, { hasMemory }: Options): Kind[] {
+  const hasOnlySpeed = group === 'ceiling' || commands !== undefined
+  return hasMemory && !hasOnlySpeed ? ['speed', 'memory'] : ['speed']
 }
 
 function collect(all: Result['figures'], id: string, figures: Figures): void {

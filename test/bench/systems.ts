@@ -1,4 +1,6 @@
 /** What can be measured, in the order of the table. */
+import type { Kind } from '../interop/programs.ts'
+
 export type Group = 'ours' | 'ceiling' | 'peer' | 'reference'
 
 export interface Row {
@@ -13,6 +15,8 @@ export interface Row {
   readonly hasBroker?: true
   /** Arguments of both daemons, where there are daemons. */
   readonly daemon?: readonly string[]
+  /** Daemons of this kind, measured by commands (`commands.ts`). */
+  readonly commands?: Kind
 }
 
 const SMALL = { datagramBytesMax: 1232 }
@@ -71,19 +75,14 @@ export const ROWS: readonly Row[] = [
     options: { isQuic: true },
   }),
   peer('data-channel', 'WebRTC (node-datachannel)', 'end to end', 'peers/data-channel.mjs'),
-  { ...reference('G1'), title: 'reference, February 2026' },
-  { ...reference('G2'), title: 'reference, v1.9' },
+  commands('pilotctl-ours', 'by pilotctl: ours', 'ours'),
+  commands('pilotctl-g1', 'by pilotctl: reference, February 2026', 'G1'),
+  commands('pilotctl-g2', 'by pilotctl: reference, v1.9', 'G2'),
 ]
 
-function reference(generation: 'G1' | 'G2'): Row {
-  return {
-    id: `reference-${generation.toLowerCase()}`,
-    title: generation,
-    group: 'reference',
-    encryption: 'end to end',
-    module: '',
-    options: { generation },
-  }
+function commands(id: string, title: string, kind: Kind): Row {
+  const group = kind === 'ours' ? 'ours' : 'reference'
+  return { id, title, group, encryption: 'end to end', module: '', commands: kind }
 }
 
 /** Rows by id, by the beginning of an id, or by group; all of them without words. */

@@ -7,19 +7,20 @@ const HOST = '127.0.0.1'
 function channelOf(socket) {
   const channel = {
     ondata: () => {},
-    // It seals in the buffer that it is given: every write needs one of its own.
     write: (data) =>
-      socket.write(Buffer.from(data))
+      socket.write(Buffer.from(data.buffer, data.byteOffset, data.length))
         ? undefined
         : new Promise((resolve) => socket.once('drain', () => resolve())),
-    close: () => socket.destroy(),
+    close: () => socket.end(),
   }
   socket.on('data', (data) => channel.ondata(data))
+  socket.on('end', () => socket.end())
   socket.on('error', () => {})
   return channel
 }
 
-const nodeOf = (bootstrap) => new DHT({ bootstrap, host: HOST })
+// Nothing is in the way on loopback: with hole punching some connections never begin to carry bytes.
+const nodeOf = (bootstrap) => new DHT({ bootstrap, host: HOST, firewalled: false })
 
 export default {
   async broker() {

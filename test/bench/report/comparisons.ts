@@ -79,6 +79,9 @@ const AIMS: readonly (readonly [ours: string, figure: string, against: readonly 
   ['ours-daemon', 'echo1024P50Us', [['ours-mtu-native', 0.8]]],
   ['ours-daemon', 'echo1048576P50Us', [['ours-mtu-native', 0.8]]],
   ['ours-daemon', 'firstByteMs', [['ours-mtu-native', 0.8]]],
+  ['pilotctl-ours', 'pingMs', [['pilotctl-g1'], ['pilotctl-g2']]],
+  ['pilotctl-ours', 'fileMs', [['pilotctl-g1'], ['pilotctl-g2']]],
+  ['pilotctl-ours', 'echoedMbits', [['pilotctl-g1'], ['pilotctl-g2']]],
   ['ours-daemon-1152', 'bulkMbits', [['ours-1152-native', 0.8]]],
 ]
 
