@@ -1,154 +1,161 @@
-/**
- * `sudo node test/bench/link/run.ts`: our streams beside the kernel's TCP through one and the same bad link, which is made
- * of two network namespaces and `tun_link.py` between them. Linux, root, iproute2, util-linux and Python 3. Environment:
- * LINK_LOSS (0.02), LINK_RTT (30 ms), LINK_MBITS (100), LINK_BUFFER (262144 bytes), LINK_SECONDS (10), LINK_RUNS (3).
- */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { createInterface, type Interface } from 'node:readline'
+/** `npm run bench:link`: see `--help`, and README.md one folder up. */
+import { spawn } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { quantile, shown } from '../report/statistics.ts'
+import { BadLink, HERE, LineProcess, THERE } from './bad-link.ts'
+import { type Cell, type Flow, HELP, type LinkOptions, parseLinkOptions } from './cells.ts'
 
-const number = (name: string, value: number): number => Number(process.env[`LINK_${name}`] ?? value)
-const loss = number('LOSS', 0.02)
-const rttMs = number('RTT', 30)
-const megabits = number('MBITS', 100)
-const bufferBytes = number('BUFFER', 262_144)
-const seconds = number('SECONDS', 10)
-const runs = number('RUNS', 3)
-const HERE = '10.77.0.1'
-const THERE = '10.77.0.2'
+interface Transfer {
+  readonly megabits: number
+  /** Sent beyond what arrived, headers included, as a share of it. */
+  readonly overhead: number
+  /** Mean time of a packet in the queue. */
+  readonly queueMs: number
+}
+
+/** Empty where every transfer failed. */
+type Results = { cell: Cell; transfers: Record<string, Transfer[]> }[]
+
+/** Set in the process that has a network namespace of its own. */
+const INSIDE = 'PILOT_BENCH_LINK_INSIDE'
 const file = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
-if (process.argv[2] !== 'inside') {
-  const command = ['--net', process.execPath, file('run.ts'), 'inside']
-  const child = spawn('unshare', command, { stdio: 'inherit' })
-  child.once('exit', (code) => process.exit(code ?? 1))
-} else await measure()
-
-interface Line {
-  readonly child: ChildProcess
-  next(): Promise<string>
-}
-
-/** A process that talks in lines. */
-function start(command: string, args: readonly string[]): Line {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
-  const lines: Interface = createInterface({ input: child.stdout! })
-  const iterator = lines[Symbol.asyncIterator]()
-  return {
-    child,
-    async next() {
-      const { value, done } = await iterator.next()
-      if (done === true) throw new Error(`${command} ${args[0]} ended`)
-      return value as string
-    },
-  }
-}
-
-interface Way {
-  readonly packets: number
-  readonly bytes: number
-  readonly lost: number
-  readonly overflowed: number
-}
-
-async function measure(): Promise<void> {
-  const far = spawn('unshare', ['--net', 'sleep', '100000'], { stdio: 'ignore' })
-  const link = start('python3', [
-    file('tun_link.py'),
-    String(loss),
-    String(rttMs / 2),
-    String(megabits),
-    String(bufferBytes),
-  ])
+async function main(args: readonly string[]): Promise<number> {
+  let options: LinkOptions
   try {
-    await link.next()
-    const inFar = ['-t', String(far.pid), '-n']
-    const here = (line: string): unknown => execFileSync('sh', ['-c', line])
-    const there = (line: string): unknown => execFileSync('nsenter', [...inFar, 'sh', '-c', line])
-    here(`ip link set lo up; ip addr add ${HERE} peer ${THERE} dev pilot0; ip link set pilot0 up`)
-    here(`ip link set pilot1 netns ${far.pid}`)
-    there(`ip link set lo up; ip addr add ${THERE} peer ${HERE} dev pilot1; ip link set pilot1 up`)
-
-    const results: Record<string, { megabits: number; overhead: number; back: number }[]> = {}
-    for (let run = 0; run < runs; run++)
-      for (const [name, kind, set] of [
-        ['kernel TCP, CUBIC', 'tcp', 'cubic'],
-        ['kernel TCP, BBR', 'tcp', 'bbr'],
-        ['ours, auto', 'pilot', 'auto'],
-        ['ours, cubic', 'pilot', 'cubic'],
-        ['ours, bbr', 'pilot', 'bbr'],
-      ] as const) {
-        if (kind === 'tcp') {
-          const route = `ip route replace ${THERE} dev pilot0 src ${HERE} congctl ${set}`
-          // What is known of a path from the run before would begin the next one.
-          here(`${route}; ip tcp_metrics flush all > /dev/null 2>&1 || true`)
-        }
-        const result = await transfer(kind, set, inFar, link)
-        results[name] ??= []
-        results[name].push(result)
-        process.stderr.write(`${name}: ${result.megabits.toFixed(2)} Mbit/s\n`)
-      }
-    print(results)
-  } finally {
-    link.child.kill()
-    far.kill()
+    options = parseLinkOptions(args)
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${HELP}`)
+    return 2
   }
+  if (options.showHelp) {
+    console.log(HELP)
+    return 0
+  }
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) {
+    console.error('network namespaces need Linux and root')
+    return 1
+  }
+  if (process.env[INSIDE] !== '1') return inside(args)
+  const results = await measure(options)
+  console.log(`\n${table(results, options.flows)}`)
+  const directory = new URL('../results/', import.meta.url)
+  await mkdir(directory, { recursive: true })
+  const name = new Date().toISOString().replaceAll(':', '-').replace(/\..*/, '')
+  const json = new URL(`link-${name}.json`, directory)
+  await writeFile(
+    json,
+    `${JSON.stringify({ node: process.version, ...options, results }, undefined, 2)}\n`,
+  )
+  console.log(`\n${fileURLToPath(json)}`)
+  return 0
 }
 
-async function transfer(
-  kind: string,
-  congestion: string,
-  inFar: readonly string[],
-  link: Line,
-): Promise<{ megabits: number; overhead: number; back: number }> {
+/** This program again, in a network namespace of its own. */
+function inside(args: readonly string[]): Promise<number> {
+  const child = spawn('unshare', ['--net', process.execPath, file('run.ts'), ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, [INSIDE]: '1' },
+  })
+  return new Promise((resolve) => {
+    child.once('error', (error) => {
+      console.error(error.message)
+      resolve(1)
+    })
+    child.once('exit', (code) => resolve(code ?? 1))
+  })
+}
+
+async function measure({ cells, flows, seconds, runs }: LinkOptions): Promise<Results> {
+  const results: Results = []
+  for (const [i, cell] of cells.entries()) {
+    const transfers: Record<string, Transfer[]> = {}
+    for (const { id } of flows) transfers[id] = []
+    results.push({ cell, transfers })
+    process.stderr.write(`${i + 1} of ${cells.length}: ${title(cell)}\n`)
+    for (let run = 0; run < runs; run++)
+      for (const flow of flows) {
+        // A link for each: nobody finds another's packets in the queue.
+        const link = await BadLink.open(cell)
+        try {
+          const result = await transfer(flow, link, seconds)
+          transfers[flow.id]?.push(result)
+          process.stderr.write(`  ${flow.title}: ${shown(result.megabits)} Mbit/s\n`)
+        } catch (error) {
+          process.stderr.write(`  ${flow.title} failed: ${(error as Error).message}\n`)
+        } finally {
+          await link.close()
+        }
+      }
+  }
+  return results
+}
+
+async function transfer(flow: Flow, link: BadLink, seconds: number): Promise<Transfer> {
+  if (flow.kind === 'tcp') link.useController(flow.congestion)
+  const { congestion } = flow
   const setup = { host: THERE, local: HERE, durationMs: seconds * 1000, congestion }
   const worker = (role: string, more: object): string[] => [
     process.execPath,
     file('worker.ts'),
-    `${kind}-${role}`,
+    `${flow.kind}-${role}`,
     JSON.stringify({ ...setup, ...more }),
   ]
-  const server = start('nsenter', [...inFar, ...worker('server', {})])
-  const children = [server.child]
+  const server = new LineProcess('nsenter', [...link.inFar, ...worker('server', {})])
+  const processes = [server]
   try {
-    const { ready } = JSON.parse(await server.next()) as { ready: object }
-    link.child.stdin!.write('\n')
-    await link.next()
+    const { ready } = JSON.parse(await server.next(20_000)) as { ready: object }
+    await link.counts()
     const [node, ...args] = worker('client', { ready })
-    children.push(start(node!, args).child)
-    const { received, ms } = JSON.parse(await server.next()) as { received: number; ms: number }
-    link.child.stdin!.write('\n')
-    const [out, reverse] = JSON.parse(await link.next()) as [Way, Way]
+    processes.push(new LineProcess(node!, args))
+    const done = JSON.parse(await server.next(seconds * 1000 + 60_000))
+    const { received, ms } = done as { received: number; ms: number }
+    const [out] = await link.counts()
     // What is still in the queue and on the wire was sent but is not counted as received: at most this much.
     return {
       megabits: (received * 8) / 1000 / ms,
       overhead: out.bytes / received - 1,
-      back: reverse.bytes / received,
+      queueMs: out.waitedMs / out.packets,
     }
   } finally {
-    for (const child of children) child.kill()
+    for (const one of processes) await one.end()
   }
 }
 
-function print(
-  results: Record<string, { megabits: number; overhead: number; back: number }[]>,
-): void {
-  const median = (values: readonly number[]): number =>
-    [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-  const base = median((results['kernel TCP, CUBIC'] ?? []).map((one) => one.megabits))
-  console.log(
-    `\n${loss * 100} % loss each way, ${rttMs} ms, ${megabits} Mbit/s, ${bufferBytes} bytes of queue, median of ${runs}\n`,
-  )
-  console.log('                     Mbit/s   x CUBIC   bytes sent beyond payload   bytes back')
-  for (const [name, list] of Object.entries(results)) {
-    const of = (key: 'megabits' | 'overhead' | 'back'): number =>
-      median(list.map((one) => one[key]))
-    const cells = [
-      of('megabits').toFixed(2).padStart(8),
-      (of('megabits') / base).toFixed(2).padStart(9),
-      `${(of('overhead') * 100).toFixed(1)} %`.padStart(27),
-      `${(of('back') * 100).toFixed(1)} %`.padStart(12),
-    ]
-    console.log(`${name.padEnd(19)}${cells.join(' ')}`)
-  }
+function title({ loss, rttMs, megabits, bufferBytes, isBloated }: Cell): string {
+  const queue = isBloated ? 'a queue of 1 s' : `${Math.round(bufferBytes / 1024)} KiB of queue`
+  return `${+(loss * 100).toFixed(3)} % lost, ${rttMs} ms, ${megabits} Mbit/s, ${queue}`
 }
+
+/** Ratios are to the first flow. */
+function table(results: Results, flows: readonly Flow[]): string {
+  const lines = [['link', 'flow', 'Mbit/s', 'ratio', 'overhead', 'queue ms']]
+  for (const { cell, transfers } of results) {
+    const of = (id: string, key: keyof Transfer): number =>
+      quantile(
+        (transfers[id] ?? []).map((one) => one[key]),
+        0.5,
+      )
+    const base = of(flows[0]!.id, 'megabits')
+    for (const [i, flow] of flows.entries())
+      lines.push([
+        i === 0 ? title(cell) : '',
+        flow.title,
+        shown(of(flow.id, 'megabits')),
+        i === 0 ? '' : `${shown(of(flow.id, 'megabits') / base)} ×`,
+        `${shown(of(flow.id, 'overhead') * 100)} %`,
+        shown(of(flow.id, 'queueMs')),
+      ])
+  }
+  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((cells) => cells[i]!.length)))
+  return lines
+    .map((cells) =>
+      cells
+        .map((text, i) => (i < 2 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!)))
+        .join('  '),
+    )
+    .join('\n')
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -29,7 +29,7 @@ def device(name):
 
 
 def blank():
-    return {"packets": 0, "bytes": 0, "lost": 0, "overflowed": 0}
+    return {"packets": 0, "bytes": 0, "lost": 0, "overflowed": 0, "waitedMs": 0.0}
 
 
 ends = [device("pilot0"), device("pilot1")]
@@ -69,6 +69,7 @@ while True:
             if (start - now) * rate + len(packet) > limit:
                 count["overflowed"] += 1
                 continue
+            count["waitedMs"] += (start - now) * 1000
             free_at[way] = start + len(packet) / rate
             if chance.random() < loss:
                 count["lost"] += 1
