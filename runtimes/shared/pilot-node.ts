@@ -489,7 +489,8 @@ export class SharedPilotNode implements PilotNode {
 
   #startDirectPaths(): void {
     const { createPeerConnection, door, machine } = this.#options
-    const canDial = createPeerConnection !== undefined && typeof WebSocket !== 'undefined'
+    // Not `typeof`: merely looking at it makes Node load it, and HTTP with it.
+    const canDial = createPeerConnection !== undefined && 'WebSocket' in globalThis
     const dialer = this.#options.openWebSocket ?? (canDial ? openWebSocket : undefined)
     if (createPeerConnection === undefined && door === undefined && dialer === undefined) return
     this.#directPaths = new DirectPaths({
