@@ -4,7 +4,7 @@ import type { SocketAddress } from '../../../../core/wire/address.ts'
 import type { DaemonClient } from '../../ipc/client.ts'
 import type { DaemonConnection } from '../../ipc/client-connection.ts'
 import { roundTrip, type Transfer, transfer } from './echo-transfer.ts'
-import { findUdpOwner, UsageMeter } from './process-usage.ts'
+import { findSocketOwner, findUdpOwner, UsageMeter } from './process-usage.ts'
 
 export const LATENCY_SIZES: readonly number[] = [1024, 10 * 1024, 100 * 1024, 1024 * 1024]
 
@@ -39,6 +39,7 @@ export interface Measurement {
 
 export interface MeasurementContext {
   readonly daemon: DaemonClient
+  readonly socketPath: string
   readonly to: SocketAddress
   /** The first connection; it is used and closed. */
   readonly connection: DaemonConnection
@@ -113,7 +114,7 @@ async function measureRoundTrips(into: Measurement, context: MeasurementContext)
 
 async function measureThroughput(into: Measurement, context: MeasurementContext): Promise<void> {
   const { connection, durationMs, signal, interrupt } = context
-  const [ownPid, peerPid] = await pidsOf(context.daemon, context.to.address.node)
+  const [ownPid, peerPid] = await pidsOf(context)
   const meters = await Promise.all([UsageMeter.start(ownPid), UsageMeter.start(peerPid)])
   try {
     into.throughput = await transfer(
@@ -137,13 +138,15 @@ async function measureThroughput(into: Measurement, context: MeasurementContext)
   }
 }
 
-/** Of our daemon as it says itself, of the peer's where its UDP socket is on this machine. */
-async function pidsOf(
-  daemon: DaemonClient,
-  peer: number,
-): Promise<[own: number | undefined, peer: number | undefined]> {
+/** Of our daemon as it says itself, or by its socket (the reference says nothing); of the peer's where its UDP socket is on this machine. */
+async function pidsOf({
+  daemon,
+  socketPath,
+  to,
+}: MeasurementContext): Promise<[own: number | undefined, peer: number | undefined]> {
   const info = await daemon.info()
-  const own = typeof info.pid === 'number' ? info.pid : undefined
+  const own = typeof info.pid === 'number' ? info.pid : await findSocketOwner(socketPath)
+  const peer = to.address.node
   const list: readonly unknown[] = Array.isArray(info.peer_list) ? info.peer_list : []
   for (const one of list) {
     const { node_id: id, endpoint } = (one ?? {}) as Record<string, unknown>

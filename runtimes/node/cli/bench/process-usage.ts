@@ -74,6 +74,23 @@ export async function findUdpOwner(endpoint: string): Promise<number | undefined
   }
 }
 
+/** The process that listens on a Unix socket, in the same way. */
+export async function findSocketOwner(path: string): Promise<number | undefined> {
+  try {
+    const inodes = new Set<string>()
+    // Num RefCount Protocol Flags Type St Inode Path; flag 0x10000 is a listener's.
+    for (const line of (await readFile('/proc/net/unix', 'utf8')).split('\n').slice(1)) {
+      const match = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.*)$/.exec(line)
+      if (match?.[3] === path && (Number.parseInt(match[1]!, 16) & 0x10000) !== 0)
+        inodes.add(`socket:[${match[2]}]`)
+    }
+    const owners = inodes.size === 0 ? [] : await holdersOf(inodes)
+    return owners.length === 1 ? owners[0] : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** CPU time and the most memory of a process from `start` to `stop`. */
 export class UsageMeter {
   readonly pid: number

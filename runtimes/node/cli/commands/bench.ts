@@ -134,7 +134,9 @@ async function longBench(
   try {
     const to = { address: target.address, port: PORT.echo }
     const onstep = (text: string, share: number): void => progress.update(text, share)
-    await measure(measurement, { ...plan, daemon: await cli.daemon(), to, interrupt, onstep })
+    const { socketPath } = cli
+    const daemon = await cli.daemon()
+    await measure(measurement, { ...plan, daemon, socketPath, to, interrupt, onstep })
   } finally {
     progress.stop()
   }

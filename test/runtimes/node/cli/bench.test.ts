@@ -2,12 +2,14 @@ import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { chart } from '../../../../runtimes/node/cli/bench/chart.ts'
 import { emptyMeasurement } from '../../../../runtimes/node/cli/bench/measurement.ts'
 import {
+  findSocketOwner,
   findUdpOwner,
   usageByPs,
   usageOf,
@@ -91,6 +93,29 @@ describe.runIf(process.platform === 'linux')('usage of processes', () => {
     } finally {
       one.close()
       every.close()
+    }
+  })
+})
+
+describe.runIf(process.platform === 'linux')('findSocketOwner', () => {
+  it('knows who listens, whoever else is connected', async () => {
+    const home = new CliHarness()
+    const server = createServer()
+    server.listen(home.socket)
+    await once(server, 'listening')
+    const child = spawn(process.execPath, [
+      '-e',
+      `require('net').connect(${JSON.stringify(home.socket)}); setTimeout(() => {}, 30000)`,
+    ])
+    try {
+      await once(server, 'connection')
+      expect(await findSocketOwner(home.socket)).toBe(process.pid)
+      expect(await findSocketOwner(`${home.socket}x`)).toBeUndefined()
+    } finally {
+      child.kill()
+      await once(child, 'exit')
+      await new Promise((resolve) => server.close(resolve))
+      home.dispose()
     }
   })
 })
