@@ -28,6 +28,9 @@ export interface PathSessionOptions {
   readonly onend: (reason: string) => void
 }
 
+/** Why a talk ended whose stream did before the peer said goodbye. */
+export const STREAM_LOST = 'the signaling stream was lost'
+
 export class PathSession {
   readonly isInitiator: boolean
   readonly #options: PathSessionOptions
@@ -46,7 +49,7 @@ export class PathSession {
     this.isInitiator = options.session !== undefined
     const { stream } = options
     stream.onreadable = () => this.#read()
-    stream.onclose = () => this.later(() => this.end('the signaling stream was lost'))
+    stream.onclose = () => this.later(() => this.end(STREAM_LOST))
     // Told later: whoever made this has not got hold of it yet.
     queueMicrotask(() => this.#read())
   }

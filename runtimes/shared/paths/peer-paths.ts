@@ -5,7 +5,7 @@ import type { MakePeerConnection } from '../rtc/peer-connection.ts'
 import { RtcPath } from '../rtc/rtc-path.ts'
 import type { WebSocketLike } from '../web-socket.ts'
 import { OfferedPath, type PathContext } from './path-context.ts'
-import { PathSession } from './path-session.ts'
+import { PathSession, STREAM_LOST } from './path-session.ts'
 import type { SignalBody } from './signal-message.ts'
 import { WebSocketPaths } from './websocket-paths.ts'
 
@@ -252,6 +252,8 @@ export class PeerPaths {
     offered?.withdraw()
     if (this.#talk !== talk) return
     this.#talk = undefined
+    // The peer began it and let it go before a word: it had taken a talk of ours meanwhile.
+    if (reason === STREAM_LOST && !talk.hasHeard && !talk.session.isInitiator) return
     this.#failed(reason === '' ? this.#rtcReason : reason)
   }
 

@@ -106,7 +106,7 @@ describe('WebSocket paths', () => {
     await roundTrip(a, b.nodeId, 100_000)
     for (const socket of made) socket.terminate()
     await until(() => transportOf(a) !== 'websocket', 15_000)
-    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 8000)
+    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 15_000)
     expect(made.filter(({ readyState }) => readyState === WebSocket.OPEN)).toHaveLength(1)
   }, 30_000)
 
@@ -157,7 +157,7 @@ describe('WebSocket paths', () => {
     for (const socket of made) socket.terminate()
     await until(() => transportOf(a) === 'relay', 15_000)
     await transfer
-    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 5000)
+    await until(() => transportOf(a) === 'websocket' && transportOf(b) === 'websocket', 15_000)
   }, 60_000)
 
   it('that go silent without being closed are left for the relay', async () => {
@@ -183,7 +183,7 @@ describe('WebSocket paths', () => {
     isMute = true
     for (const socket of made) socket.pause()
     await roundTrip(a, b.nodeId, 100_000)
-    await until(() => transportOf(a) === 'relay', 10_000)
+    await until(() => transportOf(a) === 'relay', 15_000)
   }, 30_000)
 
   it('are made where WebRTC cannot be, and the reason is told', async () => {
