@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { homedir } from 'node:os'
+import { collectAtOnce } from '../collector.ts'
 import { runGatewayProgram } from '../gateway/gateway-program.ts'
 
+collectAtOnce()
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
