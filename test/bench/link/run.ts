@@ -111,11 +111,11 @@ async function transfer(flow: Flow, link: BadLink, seconds: number): Promise<Tra
     processes.push(new LineProcess(node!, args))
     const done = JSON.parse(await server.next(seconds * 1000 + 60_000))
     const { received, ms } = done as { received: number; ms: number }
+    const { total } = JSON.parse(await server.next(120_000)) as { total: number }
     const [out] = await link.counts()
-    // What is still in the queue and on the wire was sent but is not counted as received: at most this much.
     return {
       megabits: (received * 8) / 1000 / ms,
-      overhead: out.bytes / received - 1,
+      overhead: out.bytes / total - 1,
       queueMs: out.waitedMs / out.packets,
     }
   } finally {
