@@ -468,8 +468,9 @@ export const HELP_TEXTS: Readonly<Record<string, HelpText>> = {
   bench: {
     summary: 'Throughput and latency to the echo port and back',
     notes: `Every byte that comes back is compared. With --duration or --svg: 20 new
-connections; round trips of 1 KB, 10 KB, 100 KB and 1 MB, each for a tenth of
-the duration, 5s at most; then bytes for all of the duration, second by second.
+connections; round trips of 1 KB, 10 KB, 100 KB and 1 MB, after a warm-up, each
+for a tenth of the duration, 5s at most; then bytes for all of the duration,
+second by second.
 CPU and memory are those of the daemons, the peer's where it runs on this
 machine, else unknown. Ctrl-C ends it with what was measured so far, and exit
 code 130.`,

@@ -15,6 +15,8 @@ const DIAL_GAP_MS = 120
 const ROUNDS_MAX = 1000
 const ROUNDS_MIN = 3
 const SIZE_MS_MAX = 5000
+/** Round trips of the smallest size that do not count: programs that have just begun are slower than they will be. */
+const WARM_UP = { rounds: 300, ms: 500 } as const
 
 export interface ProcessCost {
   readonly pid: number
@@ -99,6 +101,9 @@ async function measureRoundTrips(into: Measurement, context: MeasurementContext)
   const { connection } = context
   const signal = AbortSignal.any([context.signal, context.interrupt])
   const budgetMs = Math.min(SIZE_MS_MAX, context.durationMs / 10)
+  const warmUntil = performance.now() + Math.min(WARM_UP.ms, budgetMs)
+  for (let i = 0; i < WARM_UP.rounds && performance.now() < warmUntil; i++)
+    await roundTrip(connection, LATENCY_SIZES[0]!, signal)
   for (const bytes of LATENCY_SIZES) {
     const values: number[] = []
     into.roundTripsMs.push({ bytes, values })
