@@ -19,9 +19,9 @@ import {
   pathUrls,
 } from '../shared/paths/websocket-address.ts'
 import { WEBSOCKET_FRAME_MAX } from '../shared/paths/websocket-path.ts'
+import { parseListen } from '../shared/places.ts'
 import type { NodePart } from '../shared/transport.ts'
 import type { WebSocketLike } from '../shared/web-socket.ts'
-import { parseListen } from './udp-socket.ts'
 import { BatchingWebSocket } from './web-socket.ts'
 import {
   checkWebSocketOptions,

@@ -1,7 +1,9 @@
 /** Raw UDP as a datagram socket: IPv4, and IPv6 beside it on the same port where the machine has it. */
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
-import { isIP, isIPv6 } from 'node:net'
-import { type Endpoint, formatEndpoint, StorageError, UsageError } from '../../core/index.ts'
+import { createSocket, type Socket } from 'node:dgram'
+import { isIPv6 } from 'node:net'
+import { type Endpoint, formatEndpoint, StorageError } from '../../core/index.ts'
+import { EndpointPool } from '../shared/endpoint-pool.ts'
+import { parseListen } from '../shared/places.ts'
 import type { DatagramSocket } from '../shared/transport.ts'
 import { bytesOf } from './crypto.ts'
 import type { DatagramBatch } from './native/datagram-batch.ts'
@@ -10,15 +12,13 @@ import { splitDatagrams } from './native/split-datagrams.ts'
 
 /** Too small a receive buffer loses bursts (spec/03 §8.2). The kernel grants up to its `rmem_max`. */
 const BUFFER_BYTES = 4 << 20
-const ENDPOINTS_MAX = 65_536
 
 export class UdpSocket implements DatagramSocket {
   readonly localEndpoint: Endpoint
   ondatagram: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
   readonly #v4: Socket | undefined
   readonly #v6: Socket | undefined
-  #endpoints = new Map<string, Map<number, Endpoint>>()
-  #endpointCount = 0
+  readonly #endpoints = new EndpointPool()
   #isClosed = false
   #isFlushDue = false
   readonly #batches: {
@@ -40,7 +40,7 @@ export class UdpSocket implements DatagramSocket {
     for (const [i, socket] of [v4, v6].entries()) {
       const isJoined = batches[i]?.receiveBatches() === true
       socket?.on('message', (data, info) => {
-        const from = this.#intern(info)
+        const from = this.#endpoints.get(info.address, info.port)
         if (!isJoined) this.ondatagram?.(bytesOf(data), from)
         else for (const datagram of splitDatagrams(data)) this.ondatagram?.(datagram, from)
       })
@@ -110,39 +110,6 @@ export class UdpSocket implements DatagramSocket {
       ),
     )
   }
-
-  #intern({ address, port }: RemoteInfo): Endpoint {
-    let ports = this.#endpoints.get(address)
-    let endpoint = ports?.get(port)
-    if (endpoint !== undefined) return endpoint
-    if (++this.#endpointCount > ENDPOINTS_MAX) {
-      this.#endpoints = new Map()
-      this.#endpointCount = 1
-      ports = undefined
-    }
-    if (ports === undefined) {
-      ports = new Map()
-      this.#endpoints.set(address, ports)
-    }
-    endpoint = { address, port }
-    ports.set(port, endpoint)
-    return endpoint
-  }
-}
-
-/** `''` is every address. @throws {UsageError} `ERR_INVALID_ARGUMENT`. */
-export function parseListen(text: string): Endpoint {
-  const match = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text)
-  const host = match?.[1] ?? match?.[2] ?? ''
-  const port = Number(match?.[3])
-  const address =
-    host === 'localhost' ? '127.0.0.1' : host === '0.0.0.0' || host === '::' ? '' : host
-  if (match === null || port > 0xffff || (address !== '' && isIP(address) === 0))
-    throw new UsageError(
-      'ERR_INVALID_ARGUMENT',
-      `expected an address to listen on as ip:port or :port, got ${JSON.stringify(text)}`,
-    )
-  return { address, port }
 }
 
 function bind(

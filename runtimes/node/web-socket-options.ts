@@ -1,7 +1,7 @@
 /** What is asked of WebSockets between nodes, and whether it makes sense (spec/10 §6.2). */
 import { UsageError } from '../../core/index.ts'
 import { PATH_PATH, parsePathUrl } from '../shared/paths/websocket-address.ts'
-import { parseListen } from './udp-socket.ts'
+import { parseListen } from '../shared/places.ts'
 
 export interface WebSocketPathOptions {
   /** `host:port` or `:port` for WebSockets of peers. Default: none are taken. */

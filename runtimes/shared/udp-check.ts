@@ -1,5 +1,4 @@
 /** Whether UDP gets through at all: does the beacon answer a discover (spec/02 §2.1)? */
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   decodeBeaconMessage,
   type Endpoint,
@@ -7,7 +6,7 @@ import {
   PilotError,
   sameEndpoint,
 } from '../../core/index.ts'
-import type { DatagramSocket } from '../shared/transport.ts'
+import type { DatagramSocket } from './transport.ts'
 
 /** When it is asked, in ms from the beginning; then it has a second to answer. */
 const ASK_AT_MS = [0, 200, 500, 1000, 2000] as const
@@ -30,13 +29,12 @@ export async function udpReaches(
   try {
     let passedMs = 0
     for (const at of ASK_AT_MS) {
-      await sleep(at - passedMs, undefined, { signal: signals })
+      await sleep(at - passedMs, signals)
+      if (signals.aborted) break
       passedMs = at
       socket.send(encodeBeaconMessage({ type: 'discover', nodeId: 0 }), beacon)
     }
-    await sleep(LAST_ANSWER_MS, undefined, { signal: signals })
-  } catch {
-    // answered, or given up
+    await sleep(LAST_ANSWER_MS, signals)
   } finally {
     socket.ondatagram = undefined
   }
@@ -50,4 +48,18 @@ function isDiscoverReply(datagram: Uint8Array): boolean {
     if (!(error instanceof PilotError)) throw error
     return false
   }
+}
+
+/** Ends early when it is aborted. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const over = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', over)
+      resolve()
+    }
+    const timer = setTimeout(over, ms)
+    signal.addEventListener('abort', over)
+  })
 }
