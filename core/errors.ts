@@ -36,6 +36,8 @@ export const ERROR_CODES = {
   ERR_RELAY_UNAVAILABLE: 'The relay could not be reached, or did not take this node.',
   ERR_PATH: 'A direct path to a peer could not be made, or was lost; the relay goes on.',
   ERR_TIMEOUT: 'No answer in time.',
+  ERR_PERMISSION:
+    'The runtime was started without a permission or flag that is needed; the message names it.',
   ERR_ABORTED: 'The caller cancelled the operation.',
   ERR_NODE_CLOSED: 'The node is closed.',
   ERR_ENGINE_LOST:

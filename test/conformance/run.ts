@@ -1,7 +1,7 @@
 /**
  * The conformance suite in every runtime that is installed, each in processes of its own against one rendezvous, and
  * then every runtime to every other. Prints both tables; ends with 1 when a cell failed, with 77 when all that ran
- * passed and a runtime is missing.
+ * passed and a runtime is missing. With an argument, e.g. `node,deno`, only in these.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -16,10 +16,27 @@ type Transport = WorkerSettings['transport']
 const TRANSPORTS: readonly Transport[] = ['udp', 'compat']
 const SKIPPED = 77
 
+const bin = join(import.meta.dirname, '../../node_modules/.bin')
 const file = (name: string): string => join(import.meta.dirname, name)
+
+const only = process.argv[2]
 
 const RUNTIMES: Readonly<Record<string, (home: string) => Launch>> = {
   node: () => ({ command: process.execPath, arguments: [file('worker-node.ts')] }),
+  deno: (home) => ({
+    command: join(bin, 'deno'),
+    arguments: [
+      'run',
+      '--no-prompt',
+      '--unstable-net',
+      // Every permission that is documented, and no other.
+      '--allow-net=127.0.0.1',
+      `--allow-read=${home}`,
+      `--allow-write=${home}`,
+      file('worker-deno.ts'),
+    ],
+  }),
+  bun: () => ({ command: join(bin, 'bun'), arguments: ['run', file('worker-bun.ts')] }),
 }
 
 const failures: string[] = []
@@ -28,6 +45,7 @@ const home = mkdtempSync(join(tmpdir(), 'pilot-conformance-'))
 const runner = await Runner.start(home)
 try {
   const installed = Object.entries(RUNTIMES).filter(([name, launch]) => {
+    if (only !== undefined && !only.split(',').includes(name)) return false
     const { command } = launch(home)
     const isThere = spawnSync(command, ['--version'], { timeout: 20_000 }).status === 0
     if (!isThere) missing.push(name)
