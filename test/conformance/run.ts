@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { extrasOf } from './extras.ts'
 import { type Launch, Runner, type Worker } from './runner.ts'
 import type { ScenarioResult } from './suite.ts'
 import type { TransferOutcome, WorkerSettings } from './worker.ts'
@@ -61,6 +62,7 @@ try {
   )
   await suites(kinds)
   await matrix(kinds)
+  await extras(new Map(kinds.map(({ runtime, launch }) => [runtime, launch.command])))
 } finally {
   await runner.close()
   rmSync(home, { recursive: true, force: true })
@@ -134,6 +136,21 @@ async function matrix(kinds: readonly Kind[]): Promise<void> {
     if (cell === undefined) return '-'
     return cell.failure === '' ? `${cell.path} ${cell.megabytesPerSecond.toFixed(0)}` : 'FAIL'
   })
+}
+
+async function extras(commands: ReadonlyMap<string, string>): Promise<void> {
+  console.log('')
+  const all = extrasOf({ home, ...runner.places, command: (runtime) => commands.get(runtime) })
+  for (const [name, run] of all) {
+    const outcome = await run().then(
+      () => 'ok',
+      (error: unknown) => {
+        failures.push(`${name}: ${String(error)}`)
+        return 'FAIL'
+      },
+    )
+    console.log(`${outcome.padEnd(6)}${name}`)
+  }
 }
 
 function print(

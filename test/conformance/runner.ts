@@ -15,6 +15,13 @@ export interface Launch {
   readonly arguments: readonly string[]
 }
 
+/** Where the rendezvous is; the same after a restart. */
+export interface RunnerPlaces {
+  readonly registry: string
+  readonly beacon: string
+  readonly rendezvousUrl: string
+}
+
 export class Runner {
   #rendezvous: Rendezvous
   #options: RendezvousOptions
@@ -57,17 +64,19 @@ export class Runner {
     return runner
   }
 
+  get places(): RunnerPlaces {
+    const { registryAddress: registry, beaconAddress: beacon } = this.#options
+    return { registry, beacon, rendezvousUrl: this.#rendezvous.httpUrl ?? '' }
+  }
+
   launch(
     { command, arguments: args }: Launch,
     settings: Pick<WorkerSettings, 'mode' | 'transport' | 'name'>,
   ): Worker {
-    const { registryAddress, beaconAddress } = this.#options
     const full: WorkerSettings = {
       ...settings,
+      ...this.places,
       control: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`,
-      registry: registryAddress,
-      beacon: beaconAddress,
-      rendezvousUrl: this.#rendezvous.httpUrl ?? '',
       home: join(this.#home, settings.name),
     }
     const child = spawn(command, [...args, JSON.stringify(full)], {
