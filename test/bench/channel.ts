@@ -18,6 +18,8 @@ export interface Channel {
 export interface Client {
   /** A new connection, when the system calls it usable. */
   connect(): Promise<Channel>
+  /** After the first contact: what two ends that know each other have agreed on before they work together. */
+  befriend?(): Promise<void>
 }
 
 export interface Setup {

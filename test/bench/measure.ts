@@ -106,7 +106,7 @@ class Daemons {
         program,
         ...['-registry', common.registry, '-beacon', common.beacon, '-listen', '127.0.0.1:0'],
         ...['-socket', socket, '-identity', join(this.#home, `${name}.json`), '-public'],
-        ...['-syn-rate-limit', '10000', ...args],
+        ...['-trust-auto-approve', ...args],
       ],
       { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: this.#home } },
     )

@@ -52,7 +52,7 @@ export function parseOptions(args: readonly string[]): Options {
       rounds: isQuick
         ? { 1024: 200, 65536: 50, 1048576: 10 }
         : { 1024: 3000, 65536: 500, 1048576: 60 },
-      connects: isQuick ? 10 : 50,
+      connects: isQuick ? 10 : 100,
       idle: 100,
     },
     hasMemory: !values['no-memory'],

@@ -2,6 +2,7 @@
 import type { Channel, Client, Setup, System } from '../channel.ts'
 
 const PORT = 1000
+const TRUST_MS = 10_000
 
 async function daemon(setup: Setup, socket: string) {
   const path = `${setup.root}dist/runtimes/node/ipc/client.js`
@@ -42,7 +43,14 @@ const system: System = {
   async client(setup): Promise<Client> {
     const client = await daemon(setup, (setup.options.sockets as string[])[0]!)
     const address = { network: 0, node: setup.ready as number }
-    return { connect: async () => channelOf(await client.dial({ address, port: PORT })) }
+    return {
+      connect: async () => channelOf(await client.dial({ address, port: PORT })),
+      async befriend() {
+        const nodeId = address.node
+        await client.requestJson({ type: 'trust-request', nodeId, justification: 'bench' })
+        await client.requestJson({ type: 'trust-wait', nodeId, timeoutMs: TRUST_MS })
+      },
+    }
   },
 }
 export default system

@@ -3,6 +3,7 @@ import type { PilotConnection } from '../../../runtimes/shared/api.ts'
 import type { Channel, Client, Setup, System } from '../channel.ts'
 
 const PORT = 1000
+const TRUST_MS = 10_000
 
 async function node(setup: Setup) {
   const path = `${setup.root}dist/runtimes/node/index.js`
@@ -12,8 +13,7 @@ async function node(setup: Setup) {
     beacon: setup.beacon,
     listen: '127.0.0.1:0',
     isPublic: true,
-    // The default keeps strangers from opening streams this fast.
-    synRateLimit: 10_000,
+    autoApprove: true,
     ...setup.options,
   })
 }
@@ -64,7 +64,14 @@ const system: System = {
   async client(setup): Promise<Client> {
     const client = await node(setup)
     const address = { network: 0, node: setup.ready as number }
-    return { connect: async () => channelOf(await client.dial({ address, port: PORT })) }
+    return {
+      connect: async () => channelOf(await client.dial({ address, port: PORT })),
+      // Strangers may open ten streams a second.
+      async befriend() {
+        await client.trust.request(address.node)
+        if (!(await client.trust.wait(address.node, TRUST_MS))) throw new Error('no trust')
+      },
+    }
   },
 }
 export default system
