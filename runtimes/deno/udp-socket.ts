@@ -86,15 +86,17 @@ export class UdpSocket implements DatagramSocket {
   async #receive(): Promise<void> {
     const buffer = new Uint8Array(RECEIVE_BYTES)
     while (!this.#isClosed) {
+      let arrived: [Uint8Array, Deno.Addr]
       try {
-        const [datagram, from] = await this.#socket.receive(buffer)
-        const { hostname, port } = from as Deno.NetAddr
-        const address = hostname.startsWith(MAPPED) ? hostname.slice(MAPPED.length) : hostname
-        this.ondatagram?.(datagram.slice(), this.#endpoints.get(address, port))
+        arrived = await this.#socket.receive(buffer)
       } catch {
         // A peer that is gone may be reported here (ICMP); that is its path's business, not ours.
         if (!this.#isClosed) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+        continue
       }
+      const { hostname, port } = arrived[1] as Deno.NetAddr
+      const address = hostname.startsWith(MAPPED) ? hostname.slice(MAPPED.length) : hostname
+      this.ondatagram?.(arrived[0].slice(), this.#endpoints.get(address, port))
     }
   }
 

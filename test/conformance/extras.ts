@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { rendezvousScenario } from './rendezvous.ts'
 import type { RunnerPlaces } from './runner.ts'
 import { equal, within } from './tools.ts'
 
@@ -22,6 +23,7 @@ export function extrasOf(options: ExtrasOptions): readonly Extra[] {
   const [deno, bun] = [options.command('deno'), options.command('bun')]
   return [
     ...(deno === undefined ? [] : denoExtras(deno, options)),
+    ...(bun === undefined ? [] : [rendezvousExtra('Bun', [bun, 'run'], options)]),
     ...(deno === undefined || bun === undefined ? [] : exampleExtras(deno, bun, options)),
   ]
 }
@@ -59,6 +61,7 @@ function denoExtras(
           identity: `${home}/identity.json`,
         }),
     ],
+    rendezvousExtra('Deno', [deno, 'run', '--unstable-net', '--allow-all'], { home }),
     [
       'Deno takes WebSockets where there is no UDP',
       async () => equal(await start([net], { rendezvousUrl }), 'started', 'output'),
@@ -84,6 +87,15 @@ function denoExtras(
       },
     ],
   ]
+}
+
+function rendezvousExtra(
+  runtime: string,
+  command: readonly [string, ...string[]],
+  { home }: { readonly home: string },
+): Extra {
+  const run = (): Promise<void> => rendezvousScenario(command, join(home, `rendezvous-${runtime}`))
+  return [`rendezvous on ${runtime}`, run]
 }
 
 function exampleExtras(
