@@ -1,5 +1,6 @@
 /** One measurement of one system: a server and a client, or a client for each kind of work, in processes of their own. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -60,6 +61,12 @@ export async function measure(
   }
 }
 
+/** Those that would outlive this program when it is stopped; measuring processes end with their parent by themselves. */
+const living = new Set<Daemons>()
+process.once('exit', () => {
+  for (const daemons of living) daemons.kill()
+})
+
 /** Two daemons of ours in homes of their own. */
 class Daemons {
   readonly sockets: string[] = []
@@ -72,6 +79,7 @@ class Daemons {
 
   static async start(args: readonly string[], common: Common): Promise<Daemons> {
     const daemons = new Daemons(await mkdtemp(join(tmpdir(), 'pilot-bench-')))
+    living.add(daemons)
     try {
       for (const name of ['a', 'b']) await daemons.#add(name, args, common)
       return daemons
@@ -95,6 +103,13 @@ class Daemons {
       clearTimeout(timer)
     }
     await rm(this.#home, { recursive: true, force: true })
+    living.delete(this)
+  }
+
+  /** At once, for a program that ends. */
+  kill(): void {
+    for (const child of this.#children) child.kill('SIGKILL')
+    rmSync(this.#home, { recursive: true, force: true })
   }
 
   async #add(name: string, args: readonly string[], common: Common): Promise<void> {

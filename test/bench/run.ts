@@ -4,6 +4,7 @@ import { cpus, release, type } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { createRendezvous } from '../../signaling/index.ts'
 import { selfSignedCertificate } from '../../signaling/serve-certificate.ts'
+import { killAll } from '../interop/processes.ts'
 import type { Figures } from './channel.ts'
 import { measureCommands, programsOf } from './commands.ts'
 import { compile } from './compile.ts'
@@ -129,4 +130,6 @@ async function main(): Promise<number> {
   return 0
 }
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+process.on('exit', killAll)
 process.exitCode = await main()

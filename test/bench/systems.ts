@@ -52,11 +52,8 @@ export const ROWS: readonly Row[] = [
   ours('ours-1152-native', 'ours, 1152-byte segments, koffi', { ...SMALL, native: true }),
   ours('ours-mtu', 'ours, path MTU', { native: false }),
   ours('ours-mtu-native', 'ours, path MTU, koffi', { native: true }),
-  daemon('ours-daemon-1152', 'ours, two daemons and IPC, 1152-byte segments, koffi', [
-    '-datagram-max',
-    '1232',
-  ]),
-  daemon('ours-daemon', 'ours, two daemons and IPC, path MTU, koffi', []),
+  daemon('ours-daemon-1152', 'ours, daemons, 1152-byte segments, koffi', ['-datagram-max', '1232']),
+  daemon('ours-daemon', 'ours, daemons, path MTU, koffi', []),
   ceiling('udp-1152', 'bare UDP + AES-256-GCM, 1152 bytes', 1152),
   ceiling('udp-16384', 'bare UDP + AES-256-GCM, 16 KiB', 16_384),
   peer('tcp', 'raw TCP', 'none', 'systems/tcp.ts'),

@@ -43,7 +43,7 @@ export function page(result: Result): string {
 </head>
 <body>
 <h1>pilot-ts beside its peers</h1>
-<p>${escaped(startedAt)} on ${escaped(machine)}, Node ${escaped(node)}. Medians of ${runs} runs on loopback, lines from the
+<p>${escaped(startedAt)} on ${escaped(machine)}, Node ${escaped(node)}. ${runs === 1 ? 'One run' : `Medians of ${runs} runs`} on loopback, lines from the
 smallest to the largest; client and server are processes of their own; ${amount.bulkBytes >> 20} MiB one way.${
     isQuick ? ' <strong>A quick run: whether it works, not how fast.</strong>' : ''
   }</p>
