@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { rendezvousScenario } from './rendezvous.ts'
+import { pinnedScenario, rendezvousScenario } from './rendezvous.ts'
 import type { RunnerPlaces } from './runner.ts'
 import { equal, within } from './tools.ts'
 
@@ -23,7 +23,9 @@ export function extrasOf(options: ExtrasOptions): readonly Extra[] {
   const [deno, bun] = [options.command('deno'), options.command('bun')]
   return [
     ...(deno === undefined ? [] : denoExtras(deno, options)),
-    ...(bun === undefined ? [] : [rendezvousExtra('Bun', [bun, 'run'], options)]),
+    ...(bun === undefined
+      ? []
+      : [rendezvousExtra('Bun', [bun, 'run'], options), pinnedExtra('bun', [bun, 'run'])]),
     ...(deno === undefined || bun === undefined ? [] : exampleExtras(deno, bun, options)),
   ]
 }
@@ -34,7 +36,14 @@ function denoExtras(
 ): Extra[] {
   const file = (name: string): string => join(import.meta.dirname, name)
   const start = (flags: readonly string[], node: object): Promise<string> =>
-    output(deno, ['run', '--no-prompt', ...flags, file('permission-deno.ts'), JSON.stringify(node)])
+    output(deno, [
+      'run',
+      '--no-prompt',
+      ...flags,
+      file('start-node.ts'),
+      'deno',
+      JSON.stringify(node),
+    ])
   const udp = { registry, beacon, listen: '127.0.0.1:0' }
   const net = '--allow-net=127.0.0.1'
   const needs = async (flag: string, flags: readonly string[], node: object): Promise<void> => {
@@ -62,6 +71,7 @@ function denoExtras(
         }),
     ],
     rendezvousExtra('Deno', [deno, 'run', '--unstable-net', '--allow-all'], { home }),
+    pinnedExtra('deno', [deno, 'run', '--unstable-net', net]),
     [
       'Deno takes WebSockets where there is no UDP',
       async () => equal(await start([net], { rendezvousUrl }), 'started', 'output'),
@@ -87,6 +97,14 @@ function denoExtras(
       },
     ],
   ]
+}
+
+function pinnedExtra(runtime: string, command: readonly [string, ...string[]]): Extra {
+  const [program, ...args] = command
+  const script = join(import.meta.dirname, 'start-node.ts')
+  const begin = (options: object): Promise<string> =>
+    output(program, [...args, script, runtime, JSON.stringify(options)])
+  return [`pinned TLS to the registry from ${runtime}`, () => pinnedScenario(begin)]
 }
 
 function rendezvousExtra(

@@ -47,7 +47,22 @@ export async function rendezvousScenario(
   }
 }
 
+/** `begin` starts a node with options, and gives what it printed. */
+export async function pinnedScenario(begin: (options: object) => Promise<string>): Promise<void> {
+  const { child, registry, fingerprint } = await start([process.execPath], ':memory:', ['-tls'])
+  try {
+    const place = { registry, beacon: false, listen: '127.0.0.1:0', registrationTimeoutMs: 4000 }
+    equal(await begin({ ...place, registryFingerprint: fingerprint }), 'started', 'its own')
+    const foreign = await begin({ ...place, registryFingerprint: 'ab'.repeat(32) })
+    check(foreign.startsWith('ERR_REGISTRY_UNAVAILABLE '), `another is refused, got ${foreign}`)
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
+
 interface Running {
+  /** `''` without TLS. */
+  readonly fingerprint: string
   readonly child: ChildProcess
   readonly registry: string
   readonly beacon: string
@@ -57,9 +72,10 @@ interface Running {
 async function start(
   [command, ...args]: readonly [string, ...string[]],
   store: string,
+  more: readonly string[] = [],
 ): Promise<Running> {
   const any = '127.0.0.1:0'
-  const flags = ['-registry-addr', any, '-beacon-addr', any, '-http', any, '-store', store]
+  const flags = ['-registry-addr', any, '-beacon-addr', any, '-http', any, '-store', store, ...more]
   const child = spawn(command, [...args, PROGRAM, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   const told = new Promise<Running>((resolve, reject) => {
@@ -71,8 +87,10 @@ async function start(
           /udp=(\S+)/.exec(text)?.[1],
           /status page url=(\S+)/.exec(text)?.[1],
         ]
-        if (registry !== undefined && beacon !== undefined && rendezvousUrl !== undefined)
-          resolve({ child, registry, beacon, rendezvousUrl })
+        if (registry !== undefined && beacon !== undefined && rendezvousUrl !== undefined) {
+          const fingerprint = /fingerprint=(\S+)/.exec(text)?.[1] ?? ''
+          resolve({ child, registry, beacon, rendezvousUrl, fingerprint })
+        }
       })
     child.once('exit', (code) => reject(new Error(`ended with ${code}: ${text}`)))
     child.once('error', reject)
