@@ -1,17 +1,27 @@
 /**
- * The command lines and daemons of the two lines, crosswise. Runs where `PILOT_REFERENCE` names a
- * directory with the reference's `pilotctl` and `daemon`.
+ * The command lines and daemons of the reference's generations and ours, crosswise. Runs where
+ * `PILOT_REFERENCE_G1` and `PILOT_REFERENCE_G2` name folders with `pilotctl` and `daemon`.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { GENERATIONS, referenceFolder } from '../interop/programs.ts'
 import { generated } from '../support.ts'
 import { type Ran, Rendezvous, User } from './programs.ts'
 
-const reference = process.env.PILOT_REFERENCE ?? ''
+for (const generation of GENERATIONS) {
+  const found = referenceFolder(generation)
+  describe.skipIf('missing' in found)(`beside ${generation}`, () => {
+    beside(
+      'folder' in found ? found.folder : '',
+      generation === 'G2' ? ['-email', 'theirs@example.org'] : [],
+    )
+  })
+}
 
-describe.skipIf(reference === '')('beside the reference', () => {
+/** `flags`: what its daemon does not start without. */
+function beside(reference: string, flags: readonly string[]): void {
   let rendezvous: Rendezvous
   /** Our daemon; a daemon of the reference. */
   let ours: User
@@ -33,7 +43,14 @@ describe.skipIf(reference === '')('beside the reference', () => {
       '-socket',
       theirs.socket,
     ]
-    argv.push('-identity', join(theirs.home, 'identity.json'), '-hostname', 'theirs', '-public')
+    argv.push(
+      '-identity',
+      join(theirs.home, 'identity.json'),
+      '-hostname',
+      'theirs',
+      '-public',
+      ...flags,
+    )
     daemon = spawn(join(reference, 'daemon'), argv, { env: theirs.env, stdio: 'ignore' })
     const started = await ours.ctl('daemon', 'start', '--hostname', 'ours', '--public', '--json')
     expect(started.stderr).toBe('')
@@ -41,8 +58,7 @@ describe.skipIf(reference === '')('beside the reference', () => {
   })
   afterAll(async () => {
     const exited = new Promise((resolve) => daemon.once('exit', resolve))
-    daemon.kill('SIGTERM')
-    await exited
+    if (daemon.exitCode === null && daemon.kill('SIGTERM')) await exited
     await ours.dispose()
     await theirs.dispose()
     await rendezvous.stop()
@@ -111,4 +127,4 @@ describe.skipIf(reference === '')('beside the reference', () => {
     while (!isHeard) await referenceCtl(ours, 'publish', 'theirs', 'news', '--data', 'event')
     expect((await heard).json.events).toMatchObject([{ topic: 'news', data: 'event' }])
   })
-})
+}
