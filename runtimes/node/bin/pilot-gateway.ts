@@ -1,20 +1,20 @@
 #!/usr/bin/env node
 import { homedir } from 'node:os'
 import { collectAtOnce } from '../collector.ts'
+import { endProcess, exitNow } from '../end-process.ts'
 import { runGatewayProgram } from '../gateway/gateway-program.ts'
 
 collectAtOnce()
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
-    if (stop.signal.aborted) process.exit(1) // asked twice: at once
+    if (stop.signal.aborted) exitNow(1) // asked twice: at once
     stop.abort()
   })
-process.exitCode = await runGatewayProgram(process.argv.slice(2), {
+const code = await runGatewayProgram(process.argv.slice(2), {
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
   home: process.env.HOME || homedir(),
   signal: stop.signal,
 })
-// Sockets are closed by now; nothing that lingers may keep the process.
-setTimeout(() => process.exit(), 200).unref()
+await endProcess(code)

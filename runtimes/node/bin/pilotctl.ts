@@ -1,21 +1,20 @@
 #!/usr/bin/env node
 import { homedir } from 'node:os'
 import { runPilotctl } from '../cli/main.ts'
-import { collectAtOnce } from '../collector.ts'
+import { endProcess, exitNow } from '../end-process.ts'
 
-collectAtOnce()
 const interrupt = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     interrupt.abort()
     // A command that does not end by itself is not waited for; a daemon or gateway in the foreground may take longer.
     setTimeout(
-      () => process.exit(130),
+      () => exitNow(130),
       process.argv.some((word) => word === 'daemon' || word === 'gateway') ? 5000 : 500,
     ).unref()
   })
 // The reader of our output has gone (`pilotctl ... | head`): nothing left to do.
-process.stdout.on('error', () => process.exit(0))
+process.stdout.on('error', () => exitNow(0))
 
 const write = (stream: NodeJS.WriteStream, text: string): void => {
   stream.write(text)
@@ -31,9 +30,5 @@ const code = await runPilotctl(process.argv.slice(2), {
   home: process.env.HOME || homedir(),
   signal: interrupt.signal,
 })
-process.exitCode = code
-// Pipes are written asynchronously; what they still hold must not be cut off.
-for (const stream of [process.stdout, process.stderr])
-  if (stream.writableLength > 0)
-    await new Promise<void>((resolve) => stream.write('', () => resolve()))
-process.exit(code)
+process.stdin.pause()
+await endProcess(code)

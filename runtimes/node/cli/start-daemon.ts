@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { NODE_FLAGS } from '../collector.ts'
+import { collectAtOnce, NODE_FLAGS } from '../collector.ts'
 import { DaemonClient, type DaemonReply } from '../ipc/client.ts'
 import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
 import type { Cli } from './cli.ts'
@@ -37,6 +37,7 @@ export async function startDaemon(cli: Cli, typed: StartFlags): Promise<void> {
   if ('exitCode' in parsed) throw usageError(parsed.reason, 'see: pilotctl daemon start --help')
   if (isTrue(flags.foreground)) {
     await refuseSecond(cli, settings)
+    collectAtOnce()
     const { runDaemon } = await import('../daemon/run-daemon.ts')
     const token = flags.adminToken === undefined ? [] : [`--admin-token=${flags.adminToken}`]
     cli.exitCode = await runDaemon([...settings.argv, ...token], {

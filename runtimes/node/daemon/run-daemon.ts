@@ -2,6 +2,7 @@
 import { PilotError } from '../../../core/errors.ts'
 import { formatAddress } from '../../../core/wire/address.ts'
 import { createNode } from '../create-node.ts'
+import { exitNow } from '../end-process.ts'
 import { IpcServer } from '../ipc/server.ts'
 import { checkSocketPlace, isSocketLive } from '../ipc/socket-file.ts'
 import { backendsFor, type WebRtcChoice } from '../rtc/backend.ts'
@@ -54,7 +55,7 @@ export async function runDaemon(argv: readonly string[], io: DaemonIo): Promise<
   for (const warning of parsed.warnings) log.warn(warning)
   const onCrash = (error: Error): void => {
     log.error(`internal error: ${error.stack ?? error.message}`)
-    process.exit(1)
+    exitNow(1)
   }
   process.on('uncaughtException', onCrash)
   try {
