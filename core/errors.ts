@@ -38,6 +38,7 @@ export const ERROR_CODES = {
   ERR_TIMEOUT: 'No answer in time.',
   ERR_PERMISSION:
     'The runtime was started without a permission or flag that is needed; the message names it.',
+  ERR_UNSUPPORTED: 'The runtime lacks what this needs; the message names it.',
   ERR_ABORTED: 'The caller cancelled the operation.',
   ERR_NODE_CLOSED: 'The node is closed.',
   ERR_ENGINE_LOST:

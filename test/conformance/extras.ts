@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { edgeExampleScenario } from './edge-example.ts'
 import { pinnedScenario, rendezvousScenario } from './rendezvous.ts'
 import type { RunnerPlaces } from './runner.ts'
 import { equal, within } from './tools.ts'
@@ -20,6 +21,7 @@ export type Extra = readonly [name: string, run: () => Promise<void>]
 
 /** Empty for what is not installed. */
 export function extrasOf(options: ExtrasOptions): readonly Extra[] {
+  const edgeRun = (): Promise<void> => edgeExampleScenario(options.rendezvousUrl)
   const [deno, bun] = [options.command('deno'), options.command('bun')]
   return [
     ...(deno === undefined ? [] : denoExtras(deno, options)),
@@ -27,6 +29,9 @@ export function extrasOf(options: ExtrasOptions): readonly Extra[] {
       ? []
       : [rendezvousExtra('Bun', [bun, 'run'], options), pinnedExtra('bun', [bun, 'run'])]),
     ...(deno === undefined || bun === undefined ? [] : exampleExtras(deno, bun, options)),
+    ...(options.command('workerd') === undefined
+      ? []
+      : [['examples: the edge agent in workerd', edgeRun] as const]),
   ]
 }
 
@@ -75,6 +80,22 @@ function denoExtras(
     [
       'Deno takes WebSockets where there is no UDP',
       async () => equal(await start([net], { rendezvousUrl }), 'started', 'output'),
+    ],
+    [
+      'the edge entry in Deno, as on Deploy',
+      async () =>
+        equal(
+          await output(deno, [
+            'run',
+            '--no-prompt',
+            net,
+            file('start-node.ts'),
+            'edge',
+            JSON.stringify({ rendezvousUrl }),
+          ]),
+          'started',
+          'output',
+        ),
     ],
     [
       'Deno keeps an identity for its owner alone',

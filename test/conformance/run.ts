@@ -38,7 +38,11 @@ const RUNTIMES: Readonly<Record<string, (home: string) => Launch>> = {
     ],
   }),
   bun: () => ({ command: join(bin, 'bun'), arguments: ['run', file('worker-bun.ts')] }),
+  workerd: () => ({ command: process.execPath, arguments: [file('worker-workerd.ts')] }),
 }
+
+/** There is no UDP in workers. */
+const WITHOUT_UDP: ReadonlySet<string> = new Set(['workerd'])
 
 const failures: string[] = []
 const missing: string[] = []
@@ -53,7 +57,7 @@ try {
     return isThere
   })
   const kinds = installed.flatMap(([runtime, launch]) =>
-    TRANSPORTS.map((transport) => ({
+    TRANSPORTS.filter((one) => one !== 'udp' || !WITHOUT_UDP.has(runtime)).map((transport) => ({
       runtime,
       transport,
       name: `${runtime}-${transport}`,

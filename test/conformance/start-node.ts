@@ -1,4 +1,4 @@
-/** Starts a node on Deno or Bun with options as JSON, and prints `started`, or code and message of the error. */
+/** Starts a node on Deno or Bun, or of the edge, with options as JSON, and prints `started`, or code and message of the error. */
 import process from 'node:process'
 import { PilotError } from '../../core/index.ts'
 
@@ -7,7 +7,9 @@ const [runtime = '', options = ''] = process.argv.slice(2)
 const { createNode } =
   runtime === 'deno'
     ? await import('../../runtimes/deno/index.ts')
-    : await import('../../runtimes/bun/index.ts')
+    : runtime === 'edge'
+      ? await import('../../runtimes/edge/index.ts')
+      : await import('../../runtimes/bun/index.ts')
 try {
   const node = await createNode(JSON.parse(options))
   console.log('started')

@@ -212,7 +212,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ping: async ({ kit, alice, bob }) => {
     for (const target of [alice.address, `alice-${tag(kit)}`, String(alice.nodeId)]) {
       const ms = await bob.ping(target)
-      check(ms > 0 && ms < 5000, `round trip of ${ms} ms`)
+      // Clocks of workers count whole milliseconds.
+      check(ms >= 0 && ms < 5000, `round trip of ${ms} ms`)
     }
     const transport = bob.peers().find(({ nodeId }) => nodeId === alice.nodeId)?.transport
     equal(transport, kit.transport === 'udp' ? 'udp' : 'relay', 'what carries it')
