@@ -284,6 +284,16 @@ export class CompatRelay {
     return true
   }
 
+  /** Ends a connection for what it sent. */
+  refuse(
+    connection: CompatConnection,
+    why: { readonly code: number; readonly reason: string },
+  ): void {
+    if (connection.state === 'closed') return
+    this.counters.drops.oversize++
+    this.#close(connection, why)
+  }
+
   /** A ping or a pong came. */
   handlePong(connection: CompatConnection, now: Instant): void {
     connection.heardAt = now

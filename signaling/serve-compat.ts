@@ -13,14 +13,12 @@ import {
   REGISTRY_PATH,
   REGISTRY_PROTOCOL,
 } from '../core/rendezvous/compat-message.ts'
-import type { Beacon } from './beacon.ts'
-import type { CompatConnection, CompatRelay } from './compat-relay.ts'
+import type { CompatWires } from './compat-wires.ts'
 import type { CompatLimits } from './limits.ts'
 import type { Log } from './log.ts'
+import type { RegistryChannel, RegistrySessions } from './registry-sessions.ts'
 import { rateKey } from './request-fields.ts'
 import { canonicalIp } from './serve-address.ts'
-import { now } from './serve-clock.ts'
-import type { RegistryChannel, RegistryServer } from './serve-registry.ts'
 import type { Admission, SocketDoor } from './socket-routes.ts'
 
 /** How long a peer may take to answer a close. */
@@ -47,90 +45,59 @@ export function tcpSocketOf(context: Context): Socket {
   return (context.env as HttpBindings).incoming.socket
 }
 
-export interface CompatDoorOptions {
-  readonly beacon: Beacon
-  readonly relay: CompatRelay
-  /** Sends what the beacon has to send. */
-  readonly drain: () => void
-  readonly log: Log
-}
-
-interface Wire {
-  readonly socket: WebSocket
-  readonly tcp: Socket
-}
-
 /** `/v1/compat`: nodes without UDP. */
 export class CompatDoor implements SocketDoor<WebSocket> {
   readonly path: string = COMPAT_PATH
   readonly protocol: string = COMPAT_PROTOCOL
-  readonly #options: CompatDoorOptions
-  readonly #wires = new Map<CompatConnection, Wire>()
-  readonly #corked = new Set<Socket>()
+  readonly #wires: CompatWires
+  readonly #log: Log
+  readonly #corks = new Corks()
 
-  constructor(options: CompatDoorOptions) {
-    this.#options = options
+  constructor(wires: CompatWires, log: Log) {
+    this.#wires = wires
+    this.#log = log
   }
 
-  admit({ address }: Endpoint): Admission {
-    return this.#options.relay.admit(address, performance.now())
+  admit(client: Endpoint): Admission {
+    return this.#wires.admit(client)
   }
 
   open(socket: WebSocket, client: Endpoint, context: Context): void {
-    const { beacon, relay, drain, log } = this.#options
-    const connection = relay.open(client.address, now())
-    this.#wires.set(connection, { socket, tcp: tcpSocketOf(context) })
+    const wires = this.#wires
+    const tcp = tcpSocketOf(context)
+    const connection = wires.open(
+      {
+        sendText: (text) => socket.send(text),
+        sendBytes: (bytes, onsent) => {
+          this.#corks.cork(tcp)
+          socket.send(bytes, { binary: true }, onsent)
+        },
+        ping: () => socket.ping(),
+        close: (code, reason) => close(socket, code, reason),
+      },
+      client,
+    )
     socket.on('message', (data, isBinary) => {
       const bytes = data as Buffer // never fragments or an ArrayBuffer: `binaryType` is the default
-      if (isBinary) beacon.handleCompatMessage(connection, bytes, performance.now())
-      else relay.handleText(connection, bytes.toString(), now())
-      drain()
+      wires.read(connection, isBinary ? bytes : bytes.toString())
     })
-    const heard = (): void => relay.handlePong(connection, performance.now())
+    const heard = (): void => wires.heard(connection)
     socket.on('ping', heard)
     socket.on('pong', heard)
-    socket.on('error', (error) => log.debug('WebSocket failed', { reason: error.message }))
-    socket.on('close', () => {
-      this.#wires.delete(connection)
-      relay.handleClosed(connection)
-    })
-    drain()
+    socket.on('error', (error) => this.#log.debug('WebSocket failed', { reason: error.message }))
+    socket.on('close', () => wires.closed(connection))
   }
 
-  /** Sends what the relay has for its WebSockets. */
-  drain(): void {
-    const { relay } = this.#options
-    for (let next = relay.pollTransmit(); next !== undefined; next = relay.pollTransmit()) {
-      const { connection } = next
-      const wire = this.#wires.get(connection)
-      if (wire === undefined) continue
-      const { socket, tcp } = wire
-      switch (next.type) {
-        case 'binary': {
-          const { length } = next.bytes
-          this.#cork(tcp)
-          socket.send(next.bytes, { binary: true }, () => relay.handleSent(connection, length))
-          break
-        }
-        case 'text':
-          socket.send(next.text)
-          break
-        case 'ping':
-          socket.ping()
-          break
-        case 'close':
-          close(socket, next.code, next.reason)
-      }
-    }
+  close(): Promise<void> {
+    return this.#wires.close()
   }
+}
 
-  async close(): Promise<void> {
-    const { code, reason } = COMPAT_CLOSE.goingAway
-    await Promise.all([...this.#wires.values()].map(({ socket }) => close(socket, code, reason)))
-  }
+/** What one turn of the event loop brings for one peer goes out in one write. */
+class Corks {
+  readonly #corked = new Set<Socket>()
 
-  /** What one turn of the event loop brings for one peer goes out in one write. */
-  #cork(tcp: Socket): void {
+  cork(tcp: Socket): void {
     if (this.#corked.has(tcp)) return
     if (this.#corked.size === 0)
       setImmediate(() => {
@@ -146,12 +113,12 @@ export class CompatDoor implements SocketDoor<WebSocket> {
 export class RegistryDoor implements SocketDoor<WebSocket> {
   readonly path: string = REGISTRY_PATH
   readonly protocol: string = REGISTRY_PROTOCOL
-  readonly #server: RegistryServer
+  readonly #sessions: RegistrySessions
   readonly #upgrades: TokenBuckets<string>
   readonly #sockets = new Set<WebSocket>()
 
-  constructor(server: RegistryServer, limits: CompatLimits) {
-    this.#server = server
+  constructor(sessions: RegistrySessions, limits: CompatLimits) {
+    this.#sessions = sessions
     this.#upgrades = new TokenBuckets({
       burst: limits.upgradeBurst,
       perSecond: limits.upgradesPerSecond,
@@ -160,12 +127,12 @@ export class RegistryDoor implements SocketDoor<WebSocket> {
 
   admit({ address }: Endpoint): Admission {
     if (!this.#upgrades.take(rateKey(address), performance.now())) return 'rate-limited'
-    return this.#server.hasRoom(address) ? 'admitted' : 'full'
+    return this.#sessions.hasRoom(address) ? 'admitted' : 'full'
   }
 
   open(socket: WebSocket, client: Endpoint, context: Context): void {
     socket.on('error', () => {}) // `close` follows
-    const release = this.#server.reserve(client.address)
+    const release = this.#sessions.reserve(client.address)
     if (release === undefined) {
       const { code, reason } = COMPAT_CLOSE.tryLater
       close(socket, code, reason)
@@ -174,7 +141,7 @@ export class RegistryDoor implements SocketDoor<WebSocket> {
     this.#sockets.add(socket)
     const channel = new WebSocketChannel(socket, () => session.drained())
     const localAddress = canonicalIp(tcpSocketOf(context).localAddress)
-    const session = this.#server.accept(channel, client, localAddress)
+    const session = this.#sessions.accept(channel, client, localAddress)
     socket.on('message', (data, isBinary) => {
       if (isBinary) session.read(data as Buffer)
       else close(socket, 1003, 'binary messages only')

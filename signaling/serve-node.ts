@@ -2,9 +2,9 @@
 import { createPublicKey, randomBytes, verify } from 'node:crypto'
 import type { CryptoProvider } from '../core/crypto/provider.ts'
 import { type Endpoint, formatEndpoint } from '../core/machine.ts'
-import type { RendezvousView } from './app.ts'
 import { Beacon } from './beacon.ts'
 import { CompatRelay } from './compat-relay.ts'
+import { CompatWires } from './compat-wires.ts'
 import {
   type BeaconLimits,
   type CompatLimits,
@@ -13,7 +13,13 @@ import {
 } from './limits.ts'
 import { type Log, SILENT_LOG } from './log.ts'
 import { Registry } from './registry.ts'
+import {
+  type ConnectionLimits,
+  DEFAULT_CONNECTION_LIMITS,
+  RegistrySessions,
+} from './registry-sessions.ts'
 import { MemoryStore, type RegistryStore } from './registry-store.ts'
+import { viewOf } from './rendezvous-view.ts'
 import { ReplicationFeed } from './replication-feed.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { canonicalIp, parseListenAddress } from './serve-address.ts'
@@ -22,21 +28,10 @@ import { BeaconServer } from './serve-beacon.ts'
 import { now } from './serve-clock.ts'
 import { CompatDoor, RegistryDoor } from './serve-compat.ts'
 import { HttpServer } from './serve-http.ts'
-import {
-  type ConnectionLimits,
-  DEFAULT_CONNECTION_LIMITS,
-  RegistryServer,
-  type TlsKeyPair,
-} from './serve-registry.ts'
+import { RegistryServer, type TlsKeyPair } from './serve-registry.ts'
 import { StandbyLink, type StandbyOptions } from './serve-standby.ts'
 import { SqliteStore } from './sqlite-store.ts'
-import {
-  prometheusText,
-  type RegistryStats,
-  registryStats,
-  type SocketCounters,
-  type StatisticsSources,
-} from './statistics.ts'
+import type { RegistryStats, SocketCounters } from './statistics.ts'
 import { TrustedProxies } from './trusted-proxies.ts'
 
 export interface RendezvousOptions {
@@ -90,10 +85,6 @@ export interface Rendezvous extends AsyncDisposable {
   /** Answers what was read, closes the sockets, then the store. Idempotent. */
   close(): Promise<void>
 }
-
-/** Statistics are made anew at most this often, and at most for 2 % of the time. */
-const STATS_LIFETIME_MS = 1000
-const STATS_LIFETIME_PER_COST = 50
 
 /**
  * Starts everything or nothing.
@@ -165,31 +156,41 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
       framesRefused: 0,
       datagramsUnsent: 0,
     }
-    const registryServer = new RegistryServer({
+    const limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.connectionLimits }
+    const sessions = new RegistrySessions({
       registry,
       store,
       metrics: requests,
       counters: sockets,
       log,
+      limits,
+      now,
+      // After the present turn of the event loop, when every socket that had data was read.
+      later: setImmediate,
       onCommit: () => sender.wake(),
       feed: new ReplicationFeed(() => registry.desk.state(), log),
+    })
+    const registryServer = new RegistryServer({
+      sessions,
+      log,
       tls: options.tls,
       plainToo: options.plainToo === true,
-      limits: { ...DEFAULT_CONNECTION_LIMITS, ...options.connectionLimits },
+      limits,
     })
     const drain = (): void => beaconServer.drain()
-    const compatDoor = new CompatDoor({ beacon, relay, drain, log })
+    const wires = new CompatWires({ beacon, relay, drain, now })
     const beaconServer = new BeaconServer({
       beacon,
       counters: sockets,
       log,
-      drainCompat: () => compatDoor.drain(),
+      drainCompat: () => wires.drain(),
     })
     const compatLimits = { ...DEFAULT_COMPAT_LIMITS, ...options.compatLimits }
-    const doors = [compatDoor, new RegistryDoor(registryServer, compatLimits)]
+    const doors = [new CompatDoor(wires, log), new RegistryDoor(sessions, compatLimits)]
     const view = viewOf(
       { registry, beacon, requests, sockets, startedAt: clock.at },
-      () => registryServer.isHealthy,
+      () => performance.now(),
+      () => sessions.isHealthy,
     )
     const proxies = new TrustedProxies(options.trustedProxies ?? [])
 
@@ -225,23 +226,6 @@ export async function createRendezvous(options: RendezvousOptions): Promise<Rend
   } catch (error) {
     await closeAll().catch(() => {})
     throw error
-  }
-}
-
-function viewOf(sources: StatisticsSources, isHealthy: () => boolean): RendezvousView {
-  let stats: RegistryStats | undefined
-  let staleAt = 0
-  return {
-    isHealthy,
-    metrics: () => prometheusText(sources, performance.now()),
-    stats: () => {
-      const at = performance.now()
-      if (stats !== undefined && at < staleAt) return stats
-      stats = registryStats(sources, at)
-      const costMs = performance.now() - at
-      staleAt = at + Math.max(STATS_LIFETIME_MS, STATS_LIFETIME_PER_COST * costMs)
-      return stats
-    },
   }
 }
 
