@@ -1,151 +1,238 @@
 /**
- * The conformance suite in every runtime that is installed, each in processes of its own against one rendezvous, and
- * then every runtime to every other. Prints both tables; ends with 1 when a cell failed, with 77 when all that ran
- * passed and a runtime is missing. With an argument, e.g. `node,deno`, only in these.
+ * The conformance suite in every runtime that is installed, each in processes or pages of its own against one
+ * rendezvous, and then every runtime to every other. Prints both tables; ends with 1 when a cell failed, with 77 when
+ * all that ran passed and a runtime is missing. With an argument, e.g. `node,deno`, only in these. `--markdown` writes
+ * the tables into README.md here.
+ *
+ * All of it runs in a network namespace of its own, which browsers need for WebRTC (test/browser/namespace.mjs).
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { inNamespace, namespaceHindrance, prepareBrowsers } from '../browser/namespace.mjs'
 import { extrasOf } from './extras.ts'
-import { type Launch, Runner, type Worker } from './runner.ts'
+import { BrowserHost, isInstalled, pageFiles } from './pages.ts'
+import { type Launch, type OpenPage, Runner, type Worker } from './runner.ts'
+import { BROWSER_NAMES, KIND_NAMES, PROCESSES, TRANSPORTS, type Transport } from './runtimes.ts'
 import type { ScenarioResult } from './suite.ts'
-import type { TransferOutcome, WorkerSettings } from './worker.ts'
+import { asText, commit, Notes, type Table } from './tables.ts'
+import type { TransferOutcome } from './worker.ts'
 
-type Transport = WorkerSettings['transport']
-
-const TRANSPORTS: readonly Transport[] = ['udp', 'compat']
 const SKIPPED = 77
+const RUN_MS = 8 * 60_000
+/** Set inside of the namespace. */
+const INSIDE = 'PILOT_CONFORMANCE_NAMESPACE'
 
-const bin = join(import.meta.dirname, '../../node_modules/.bin')
-const file = (name: string): string => join(import.meta.dirname, name)
-
-const only = process.argv[2]
-
-const RUNTIMES: Readonly<Record<string, (home: string) => Launch>> = {
-  node: () => ({ command: process.execPath, arguments: [file('worker-node.ts')] }),
-  deno: (home) => ({
-    command: join(bin, 'deno'),
-    arguments: [
-      'run',
-      '--no-prompt',
-      '--unstable-net',
-      // Every permission that is documented, and no other.
-      '--allow-net=127.0.0.1',
-      `--allow-read=${home}`,
-      `--allow-write=${home}`,
-      file('worker-deno.ts'),
-    ],
-  }),
-  bun: () => ({ command: join(bin, 'bun'), arguments: ['run', file('worker-bun.ts')] }),
-  workerd: () => ({ command: process.execPath, arguments: [file('worker-workerd.ts')] }),
-}
-
-/** There is no UDP in workers. */
-const WITHOUT_UDP: ReadonlySet<string> = new Set(['workerd'])
-
-const failures: string[] = []
-const missing: string[] = []
-const home = mkdtempSync(join(tmpdir(), 'pilot-conformance-'))
-const runner = await Runner.start(home)
-try {
-  const installed = Object.entries(RUNTIMES).filter(([name, launch]) => {
-    if (only !== undefined && !only.split(',').includes(name)) return false
-    const { command } = launch(home)
-    const isThere = spawnSync(command, ['--version'], { timeout: 20_000 }).status === 0
-    if (!isThere) missing.push(name)
-    return isThere
-  })
-  const kinds = installed.flatMap(([runtime, launch]) =>
-    TRANSPORTS.filter((one) => one !== 'udp' || !WITHOUT_UDP.has(runtime)).map((transport) => ({
-      runtime,
-      transport,
-      name: `${runtime}-${transport}`,
-      launch: launch(home),
-    })),
-  )
-  await suites(kinds)
-  await matrix(kinds)
-  await extras(new Map(kinds.map(({ runtime, launch }) => [runtime, launch.command])))
-} finally {
-  await runner.close()
-  rmSync(home, { recursive: true, force: true })
-}
-for (const name of missing) console.log(`skipped: ${name} is not installed (npm run setup)`)
-for (const failure of failures) console.log(`FAILED ${failure}`)
-process.exitCode = failures.length > 0 ? 1 : missing.length > 0 ? SKIPPED : 0
+const { values: flags, positionals } = parseArgs({
+  options: { markdown: { type: 'boolean', default: false } },
+  allowPositionals: true,
+})
+const only = positionals[0]?.split(',')
+const wanted = (name: string): boolean => only === undefined || only.includes(name)
 
 interface Kind {
   readonly runtime: string
   readonly transport: Transport
   readonly name: string
-  readonly launch: Launch
+  readonly launch: Launch | OpenPage
+}
+
+interface Peer {
+  readonly worker: Worker
+  readonly nodeId: number
+  readonly hasWebRtc: boolean
+}
+
+const failures: string[] = []
+const missing: string[] = []
+const notes = new Notes()
+/** Why a runtime cannot be what a name says, in its own words. */
+const reasons = new Map<string, string>()
+const tables: Table[] = []
+
+process.exitCode = process.env[INSIDE] === undefined ? await enter() : await main()
+
+function enter(): number | Promise<number> {
+  const hindrance = namespaceHindrance()
+  if (hindrance === undefined) {
+    if (BROWSER_NAMES.some(wanted)) prepareBrowsers()
+    const status = inNamespace(([command = '', ...prefix]) => {
+      const args = [...prefix, process.execPath, ...process.argv.slice(1)]
+      const env = { ...process.env, [INSIDE]: 'yes' }
+      return spawnSync(command, args, { stdio: 'inherit', env, timeout: RUN_MS }).status ?? 1
+    })
+    if (status !== undefined) return status
+  }
+  for (const name of BROWSER_NAMES.filter(wanted))
+    missing.push(`${name}: ${hindrance ?? 'network namespaces are not permitted here'}`)
+  return main()
+}
+
+async function main(): Promise<number> {
+  const home = mkdtempSync(join(tmpdir(), 'pilot-conformance-'))
+  const browsers = new BrowserHost()
+  const hasPages = process.env[INSIDE] !== undefined && BROWSER_NAMES.some(wanted)
+  const runner = await Runner.start(home, hasPages ? await pageFiles() : new Map())
+  try {
+    const processes = processesIn(home)
+    const pages = BROWSER_NAMES.filter((name) => {
+      if (!hasPages || !wanted(name)) return false
+      if (!isInstalled(name)) missing.push(`${name} is not installed`)
+      return isInstalled(name)
+    })
+    const launches: readonly (readonly [string, Launch | OpenPage])[] = [
+      ...processes,
+      ...pages.map((name) => [name, browsers.opener(name)] as const),
+    ]
+    const kinds = launches.flatMap(([runtime, launch]) =>
+      TRANSPORTS.map(
+        (transport): Kind => ({ runtime, transport, name: `${runtime}-${transport}`, launch }),
+      ),
+    )
+    await suites(runner, kinds)
+    await matrix(runner, kinds)
+    for (const line of notes.lines) console.log(line)
+    await extras(runner, home, processes)
+  } finally {
+    await runner.close()
+    await browsers.close()
+    rmSync(home, { recursive: true, force: true })
+  }
+  for (const name of missing) console.log(`skipped: ${name}`)
+  for (const failure of failures) console.log(`FAILED ${failure}`)
+  if (failures.length > 0) return 1
+  if (flags.markdown) {
+    const shown = new Set(tables.flatMap(({ columns }) => columns))
+    if (KIND_NAMES.every((name) => shown.has(name))) commit(tables, notes)
+    else console.log('README.md is left alone: not every runtime ran')
+  }
+  return missing.length > 0 ? SKIPPED : 0
+}
+
+function processesIn(home: string): ReadonlyMap<string, Launch> {
+  const installed = Object.entries(PROCESSES)
+    .map(([name, launch]) => [name, launch(home)] as const)
+    .filter(([name, { command }]) => {
+      if (!wanted(name)) return false
+      const isThere = spawnSync(command, ['--version'], { timeout: 20_000 }).status === 0
+      if (!isThere) missing.push(`${name} is not installed (npm run setup)`)
+      return isThere
+    })
+  return new Map(installed)
 }
 
 /** One after the other: each restarts the rendezvous. */
-async function suites(kinds: readonly Kind[]): Promise<void> {
+async function suites(runner: Runner, kinds: readonly Kind[]): Promise<void> {
   const columns = new Map<string, readonly ScenarioResult[]>()
   for (const { name, transport, launch } of kinds) {
     const worker = runner.launch(launch, { mode: 'suite', transport, name })
     try {
-      const { results } = await worker.report('suite')
-      columns.set(name, results)
-      for (const { name: scenario, failure } of results)
-        if (failure !== '') failures.push(`${name}, ${scenario}: ${failure}`)
-      if (!(await worker.ends())) failures.push(`${name}: the process does not end by itself`)
+      const report = await worker.report('suite', 'cannot')
+      if (report.type === 'cannot') reasons.set(name, report.reason)
+      else {
+        columns.set(name, report.results)
+        for (const { name: scenario, failure } of report.results)
+          if (failure !== '') failures.push(`${name}, ${scenario}: ${failure}`)
+      }
+      if (!(await worker.ends())) failures.push(`${name}: it does not end by itself`)
     } catch (error) {
       failures.push(String(error))
     }
     await worker.stop()
   }
   const scenarios = new Set([...columns.values()].flatMap((one) => one.map(({ name }) => name)))
-  print('conformance, ms', [...scenarios], [...columns.keys()], (scenario, column) => {
-    const result = columns.get(column)?.find(({ name }) => name === scenario)
-    return result === undefined ? '-' : result.failure === '' ? String(result.ms) : 'FAIL'
+  print({
+    title: 'Conformance, ms',
+    rows: [...scenarios],
+    columns: kinds.map(({ name }) => name),
+    cell: (scenario, column) => {
+      const result = columns.get(column)?.find(({ name }) => name === scenario)
+      if (result === undefined) return unable(column) ?? 'FAIL'
+      return result.failure === '' ? String(result.ms) : 'FAIL'
+    },
   })
 }
 
-/** Message and 8 MiB there and back, from every kind to every kind of another runtime. */
-async function matrix(kinds: readonly Kind[]): Promise<void> {
-  const peers = new Map<string, { readonly worker: Worker; readonly nodeId: number }>()
-  for (const { name, transport, launch } of kinds) {
-    const worker = runner.launch(launch, { mode: 'peer', transport, name: `${name}-peer` })
-    try {
-      peers.set(name, { worker, nodeId: (await worker.report('ready')).nodeId })
-    } catch (error) {
-      failures.push(String(error))
-    }
-  }
+/** Message and 8 MiB there and back, from every kind to every kind. */
+async function matrix(runner: Runner, kinds: readonly Kind[]): Promise<void> {
+  const peers = await startPeers(runner, kinds)
   const cells = new Map<string, TransferOutcome>()
-  for (const from of kinds)
-    for (const to of kinds) {
-      const [dialer, target] = [peers.get(from.name), peers.get(to.name)]
-      if (from.runtime === to.runtime || dialer === undefined || target === undefined) continue
-      const key = `${from.name} to ${to.name}`
+  for (const [from, dialer] of peers)
+    for (const [to, target] of peers) {
+      const key = `${from} to ${to}`
       try {
-        dialer.worker.command({ type: 'dial', nodeId: target.nodeId })
+        const path = { path: pathBetween(from, dialer, to, target) }
+        dialer.worker.command({ type: 'dial', nodeId: target.nodeId, ...(from === to ? {} : path) })
         const { outcome } = await dialer.worker.report('transfer')
         cells.set(key, outcome)
-        if (outcome.failure !== '') failures.push(`${key}: ${outcome.failure}`)
+        const expected = from === to ? 'ERR_DIAL_SELF' : ''
+        if (outcome.failure !== expected) failures.push(`${key}: ${outcome.failure}`)
       } catch (error) {
         failures.push(`${key}: ${String(error)}`)
       }
     }
   for (const { worker } of peers.values()) worker.command({ type: 'end' })
   for (const [name, { worker }] of peers)
-    if (!(await worker.ends())) failures.push(`${name}: the process does not end by itself`)
+    if (!(await worker.ends())) failures.push(`${name}: it does not end by itself`)
   const names = kinds.map(({ name }) => name)
-  print('from (row) to (column): path, MB/s of 8 MiB there and back', names, names, (from, to) => {
-    const cell = cells.get(`${from} to ${to}`)
-    if (cell === undefined) return '-'
-    return cell.failure === '' ? `${cell.path} ${cell.megabytesPerSecond.toFixed(0)}` : 'FAIL'
+  print({
+    title: 'From (row) to (column): path, MB/s of 8 MiB there and back',
+    rows: names,
+    columns: names,
+    cell: (from, to) => {
+      const cell = cells.get(`${from} to ${to}`)
+      if (cell === undefined) return unable(from) ?? unable(to) ?? 'FAIL'
+      if (cell.failure === '') return `${cell.path} ${cell.megabytesPerSecond.toFixed(0)}`
+      const self = `${cell.failure}: one node; two of a runtime talk in the table above`
+      return from === to && cell.failure === 'ERR_DIAL_SELF' ? notes.mark(self) : 'FAIL'
+    },
   })
 }
 
-async function extras(commands: ReadonlyMap<string, string>): Promise<void> {
+/** Started once, and each trusted by every other. */
+async function startPeers(
+  runner: Runner,
+  kinds: readonly Kind[],
+): Promise<ReadonlyMap<string, Peer>> {
+  const peers = new Map<string, Peer>()
+  for (const { name, transport, launch } of kinds) {
+    if (reasons.has(name)) continue
+    const worker = runner.launch(launch, { mode: 'peer', transport, name: `${name}-peer` })
+    try {
+      const { nodeId, hasWebRtc } = await worker.report('ready')
+      peers.set(name, { worker, nodeId, hasWebRtc })
+    } catch (error) {
+      failures.push(String(error))
+    }
+  }
+  const ids = [...peers.values()].map(({ nodeId }) => nodeId)
+  for (const { worker, nodeId } of peers.values())
+    worker.command({ type: 'trust', nodeIds: ids.filter((id) => id !== nodeId) })
+  for (const { worker } of peers.values()) await worker.report('trusting').catch(fail)
+  return peers
+}
+
+/** What must carry it: UDP where both have it, else WebRTC where both have that, else the relay. */
+function pathBetween(
+  from: string,
+  dialer: Peer,
+  to: string,
+  target: Peer,
+): 'udp' | 'webrtc' | 'relay' {
+  if (from.endsWith('-udp') && to.endsWith('-udp')) return 'udp'
+  return dialer.hasWebRtc && target.hasWebRtc ? 'webrtc' : 'relay'
+}
+
+async function extras(
+  runner: Runner,
+  home: string,
+  processes: ReadonlyMap<string, Launch>,
+): Promise<void> {
   console.log('')
-  const all = extrasOf({ home, ...runner.places, command: (runtime) => commands.get(runtime) })
-  for (const [name, run] of all) {
+  const command = (runtime: string): string | undefined => processes.get(runtime)?.command
+  for (const [name, run] of extrasOf({ home, ...runner.places, command })) {
     const outcome = await run().then(
       () => 'ok',
       (error: unknown) => {
@@ -157,18 +244,16 @@ async function extras(commands: ReadonlyMap<string, string>): Promise<void> {
   }
 }
 
-function print(
-  title: string,
-  rows: readonly string[],
-  columns: readonly string[],
-  cell: (row: string, column: string) => string,
-): void {
-  const width = Math.max(12, ...columns.map((column) => column.length + 2))
-  const first = Math.max(4, ...rows.map((row) => row.length)) + 2
-  console.log(`\n${title}`)
-  console.log(''.padEnd(first) + columns.map((column) => column.padStart(width)).join(''))
-  for (const row of rows)
-    console.log(
-      row.padEnd(first) + columns.map((column) => cell(row, column).padStart(width)).join(''),
-    )
+function unable(name: string): string | undefined {
+  const reason = reasons.get(name)
+  return reason === undefined ? undefined : notes.mark(`${name}: ${reason}`)
+}
+
+function print(table: Table): void {
+  tables.push(table)
+  console.log(asText(table))
+}
+
+function fail(error: unknown): void {
+  failures.push(String(error))
 }

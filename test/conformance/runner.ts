@@ -1,9 +1,13 @@
-/** What the workers talk to: one rendezvous that can be restarted, and HTTP for commands and reports. */
-import { type ChildProcess, spawn } from 'node:child_process'
+/**
+ * What the workers talk to: one rendezvous that can be restarted, and HTTP for commands and reports. Pages are served
+ * there too.
+ */
+import { spawn } from 'node:child_process'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createRendezvous, type Rendezvous, type RendezvousOptions } from '../../signaling/index.ts'
+import type { PageFiles } from './pages.ts'
 import type { WorkerCommand, WorkerReport, WorkerSettings } from './worker.ts'
 
 const REGISTRATIONS_PER_MINUTE = 10_000
@@ -14,6 +18,16 @@ export interface Launch {
   readonly command: string
   readonly arguments: readonly string[]
 }
+
+/** A worker that runs: a process, or a page. */
+export interface Task {
+  /** Settles with how it ended. */
+  readonly ended: Promise<string>
+  stop(): Promise<void>
+}
+
+/** Opens a page at a URL. */
+export type OpenPage = (url: string) => Task
 
 /** Where the rendezvous is; the same after a restart. */
 export interface RunnerPlaces {
@@ -27,10 +41,17 @@ export class Runner {
   #options: RendezvousOptions
   readonly #server: Server
   readonly #home: string
+  readonly #pages: PageFiles
   readonly #workers = new Map<string, Worker>()
 
-  private constructor(rendezvous: Rendezvous, options: RendezvousOptions, home: string) {
+  private constructor(
+    rendezvous: Rendezvous,
+    options: RendezvousOptions,
+    home: string,
+    pages: PageFiles,
+  ) {
     this.#rendezvous = rendezvous
+    this.#pages = pages
     const endpoint = (port: number | undefined): string => `127.0.0.1:${port}`
     this.#options = {
       ...options,
@@ -40,6 +61,11 @@ export class Runner {
     }
     this.#home = home
     this.#server = createServer((request, response) => {
+      const file = this.#pages.get(request.url ?? '')
+      if (request.method === 'GET' && file !== undefined) {
+        response.writeHead(200, { 'content-type': file.type }).end(file.body)
+        return
+      }
       const [, what = '', name = ''] = (request.url ?? '').split('/')
       this.#answer(what, name, request).then(
         (body) => response.end(JSON.stringify(body ?? {})),
@@ -51,7 +77,8 @@ export class Runner {
     })
   }
 
-  static async start(home: string): Promise<Runner> {
+  /** @param home a directory for all that is kept. */
+  static async start(home: string, pages: PageFiles = new Map()): Promise<Runner> {
     const options: RendezvousOptions = {
       registryAddress: '127.0.0.1:0',
       beaconAddress: '127.0.0.1:0',
@@ -59,7 +86,7 @@ export class Runner {
       storePath: join(home, 'registry.db'),
       limits: { registrationsPerMinute: REGISTRATIONS_PER_MINUTE },
     }
-    const runner = new Runner(await createRendezvous(options), options, home)
+    const runner = new Runner(await createRendezvous(options), options, home, pages)
     await new Promise<void>((resolve) => runner.#server.listen(0, '127.0.0.1', resolve))
     return runner
   }
@@ -70,19 +97,17 @@ export class Runner {
   }
 
   launch(
-    { command, arguments: args }: Launch,
+    launch: Launch | OpenPage,
     settings: Pick<WorkerSettings, 'mode' | 'transport' | 'name'>,
   ): Worker {
-    const full: WorkerSettings = {
-      ...settings,
-      ...this.places,
-      control: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`,
-      home: join(this.#home, settings.name),
-    }
-    const child = spawn(command, [...args, JSON.stringify(full)], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    })
-    const worker = new Worker(child, settings.name)
+    const control = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    const home = join(this.#home, settings.name)
+    const text = JSON.stringify({ ...settings, ...this.places, control, home })
+    const task =
+      typeof launch === 'function'
+        ? launch(`${control}/#${encodeURIComponent(text)}`)
+        : startProcess(launch, text)
+    const worker = new Worker(task, settings.name)
     this.#workers.set(settings.name, worker)
     return worker
   }
@@ -111,27 +136,35 @@ export class Runner {
   }
 }
 
-/** One process: its reports in order, and its commands. */
+function startProcess({ command, arguments: args }: Launch, settings: string): Task {
+  const child = spawn(command, [...args, settings], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const ended = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('exit', (code, signal) => resolve(`the process ended (${code ?? signal})`))
+  })
+  return {
+    ended,
+    stop: async () => {
+      if (child.exitCode !== null || child.pid === undefined) return
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+/** One process or page: its reports in order, and its commands. */
 export class Worker {
-  readonly #child: ChildProcess
+  readonly #task: Task
   readonly #name: string
   readonly #reports: WorkerReport[] = []
-  readonly #exited: Promise<void>
   #wakeReader: () => void = () => {}
   #giveCommand: ((command: WorkerCommand) => void) | undefined
   readonly #commands: WorkerCommand[] = []
 
-  constructor(child: ChildProcess, name: string) {
-    this.#child = child
+  constructor(task: Task, name: string) {
+    this.#task = task
     this.#name = name
-    this.#exited = new Promise((resolve) => {
-      const gone = (reason: string): void => {
-        this.take({ type: 'failed', reason })
-        resolve()
-      }
-      child.once('error', (error) => gone(error.message))
-      child.once('exit', (code, signal) => gone(`the process ended (${code ?? signal})`))
-    })
+    void task.ended.then((reason) => this.take({ type: 'failed', reason }))
   }
 
   take(report: WorkerReport): void {
@@ -156,7 +189,7 @@ export class Worker {
 
   /** What it tells next. @throws when that is a failure, or another type, or nothing in time. */
   async report<T extends WorkerReport['type']>(
-    type: T,
+    ...types: readonly T[]
   ): Promise<Extract<WorkerReport, { readonly type: T }>> {
     const deadline = setTimeout(
       () => this.take({ type: 'failed', reason: `nothing in ${REPORT_MS} ms` }),
@@ -171,9 +204,9 @@ export class Worker {
       clearTimeout(deadline)
     }
     const report = this.#reports.shift()!
-    if (report.type !== type)
+    if (!(types as readonly string[]).includes(report.type))
       throw new Error(
-        `${this.#name}: expected ${type}, got ${report.type === 'failed' ? report.reason : report.type}`,
+        `${this.#name}: expected ${types.join(' or ')}, got ${report.type === 'failed' ? report.reason : report.type}`,
       )
     return report as Extract<WorkerReport, { readonly type: T }>
   }
@@ -181,12 +214,10 @@ export class Worker {
   /** Waits a little for it to end by itself, which a closed node must not hinder; false when it does not. */
   async ends(): Promise<boolean> {
     const late = new Promise<boolean>((resolve) => setTimeout(resolve, 5000, false).unref())
-    return Promise.race([this.#exited.then(() => true), late])
+    return Promise.race([this.#task.ended.then(() => true), late])
   }
 
-  async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.pid === undefined) return
-    this.#child.kill('SIGKILL')
-    await this.#exited
+  stop(): Promise<void> {
+    return this.#task.stop()
   }
 }

@@ -1,7 +1,7 @@
 /** What the scenarios are written with: no test runner, no runtime. */
 import { concat } from '../../core/bytes.ts'
 import { nobleCrypto } from '../../core/crypto/noble.ts'
-import { PilotError, toHex } from '../../core/index.ts'
+import { ERROR_CODES, toHex } from '../../core/index.ts'
 import type { AsyncStream } from '../../runtimes/shared/services/async-stream.ts'
 
 const { sha256 } = nobleCrypto((bytes) => new Uint8Array(bytes))
@@ -20,8 +20,14 @@ export async function codeOf(work: Promise<unknown> | (() => Promise<unknown>)):
     await (typeof work === 'function' ? work() : work)
     return 'no error'
   } catch (error) {
-    return error instanceof PilotError ? error.code : String(error)
+    return codeOfError(error) ?? String(error)
   }
+}
+
+/** By its code, not its class: a node of another page has classes of its own. */
+export function codeOfError(error: unknown): string | undefined {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' && code in ERROR_CODES ? code : undefined
 }
 
 export function sleep(ms: number): Promise<void> {

@@ -2,4 +2,4 @@
 import { createNode } from '../../runtimes/bun/index.ts'
 import { work } from './worker.ts'
 
-await work('bun', createNode, process.argv[2])
+await work({ runtime: 'bun', create: createNode, hasWebRtc: false, settings: process.argv[2] })

@@ -2,4 +2,4 @@
 import { createNode } from '../../runtimes/deno/index.ts'
 import { work } from './worker.ts'
 
-await work('deno', createNode, process.argv[2])
+await work({ runtime: 'deno', create: createNode, hasWebRtc: false, settings: process.argv[2] })

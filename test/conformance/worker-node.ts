@@ -2,4 +2,4 @@
 import { createNode } from '../../runtimes/node/index.ts'
 import { work } from './worker.ts'
 
-await work('node', createNode, process.argv[2])
+await work({ runtime: 'node', create: createNode, hasWebRtc: true, settings: process.argv[2] })

@@ -15,9 +15,13 @@ export class ConformanceObject {
 
   async fetch(request: Request): Promise<Response> {
     const storage = this.#storage
-    const create: Parameters<typeof work>[1] = ({ identity, ...options }) =>
-      createNode({ ...options, ...(identity === undefined ? {} : { identity, storage }) })
-    await work('workerd', create, await request.text())
+    await work({
+      runtime: 'workerd',
+      create: ({ identity, ...options }) =>
+        createNode({ ...options, ...(identity === undefined ? {} : { identity, storage }) }),
+      hasWebRtc: false,
+      settings: await request.text(),
+    })
     return new Response('done')
   }
 }
