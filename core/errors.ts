@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   ERR_RELAY_UNAVAILABLE: 'The relay could not be reached, or did not take this node.',
   ERR_PATH: 'A direct path to a peer could not be made, or was lost; the relay goes on.',
   ERR_TIMEOUT: 'No answer in time.',
+  ERR_OWN_FILE: 'A part of this package that is started by its place is not there.',
   ERR_PERMISSION:
     'The runtime was started without a permission or flag that is needed; the message names it.',
   ERR_UNSUPPORTED: 'The runtime lacks what this needs; the message names it.',

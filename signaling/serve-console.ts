@@ -1,17 +1,14 @@
 /** The console's files on Node, read once: `dist/console`, where `npm run build` puts them. */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { builtFolder } from '../runtimes/node/own-files.ts'
 import { type ConsoleFile, type ConsoleFiles, markAsOwn } from './console-routes.ts'
 
-/** Beside the compiled program, or below the sources when they run as they are. */
-const DIRECTORY: string = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? '../dist/console/' : '../console/', import.meta.url),
-)
-
 /** `undefined` when the console was not built. */
-export function readConsole(directory: string = DIRECTORY): ConsoleFiles | undefined {
+export function readConsole(directory: string | undefined = folder()): ConsoleFiles | undefined {
+  if (directory === undefined) return undefined
   let names: string[]
   try {
     names = readdirSync(directory)
@@ -20,6 +17,11 @@ export function readConsole(directory: string = DIRECTORY): ConsoleFiles | undef
   }
   if (!names.includes('index.html')) return undefined
   return new Map(names.map((name) => [name, readOne(directory, name)]))
+}
+
+function folder(): string | undefined {
+  const built = builtFolder()
+  return built && join(built, 'console')
 }
 
 function readOne(directory: string, name: string): ConsoleFile {

@@ -1,17 +1,14 @@
 /** Version of this package, as its programs report it. */
 import { readFileSync } from 'node:fs'
 
-export const VERSION: string = readVersion()
+/** Written into what is built. */
+declare const __PILOT_VERSION__: string | undefined
 
-/** From `package.json` above this file, as source and as built. */
+export const VERSION: string =
+  typeof __PILOT_VERSION__ === 'string' ? __PILOT_VERSION__ : readVersion()
+
+/** Of the sources, from `package.json` above them. */
 function readVersion(): string {
-  for (const up of ['../../', '../../../'])
-    try {
-      const text = readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8')
-      const { name, version } = JSON.parse(text) as { name?: string; version?: string }
-      if (name === 'pilot-ts' && version !== undefined) return version
-    } catch {
-      // one level further up
-    }
-  return '0.0.0'
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
 }

@@ -3,6 +3,7 @@
 import { InvalidArgumentError, Option } from 'commander'
 import { UsageError } from '../../core/errors.ts'
 import { type Endpoint, formatEndpoint } from '../../core/machine.ts'
+import { VERSION } from '../../runtimes/node/version.ts'
 import { parseEndpoint } from '../request-fields.ts'
 import { type BeaconAlone, createBeacon } from '../serve-beacon-alone.ts'
 import {
@@ -15,7 +16,6 @@ import {
   parseHostPort,
   readFlags,
   untilSignal,
-  versionText,
 } from './program.ts'
 
 const PROGRAM = 'pilot-beacon'
@@ -38,7 +38,6 @@ function peersOf({ peers = '' }: Flags): readonly Endpoint[] {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const version = versionText()
   const program = createProgram(
     PROGRAM,
     'A beacon without a registry beside it: tells nodes their public address, introduces\nthem for hole punching, and relays. Others relay to its nodes where they gossip.',
@@ -58,7 +57,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 Pages and nodes without UDP reach the beacon of pilot-rendezvous -http only.
 `
-  const read = readFlags<Flags>(addCommonFlags(program, version, examples), args, (given) => {
+  const read = readFlags<Flags>(addCommonFlags(program, VERSION, examples), args, (given) => {
     checkAddress('-addr', given.addr)
     if (given.health) checkAddress('-health', given.health)
     if (given.registry) parseHostPort('-registry', given.registry)
@@ -83,7 +82,7 @@ Pages and nodes without UDP reach the beacon of pilot-rendezvous -http only.
   } catch (error) {
     return fail(PROGRAM, error, error instanceof UsageError ? 2 : 1)
   }
-  log.info(`${PROGRAM} ${version}`)
+  log.info(`${PROGRAM} ${VERSION}`)
   log.info('beacon listening', {
     udp: formatEndpoint(beacon.endpoint),
     ...(beacon.healthEndpoint && { health: formatEndpoint(beacon.healthEndpoint) }),

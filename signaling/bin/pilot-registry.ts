@@ -2,6 +2,7 @@
 /** `pilot-registry`: a registry of its own, in the place of the reference's `registry` (spec/08 §5). */
 import { UsageError } from '../../core/errors.ts'
 import { formatEndpoint } from '../../core/machine.ts'
+import { VERSION } from '../../runtimes/node/version.ts'
 import { parseEndpoint } from '../request-fields.ts'
 import { createRendezvous, type Rendezvous } from '../serve-node.ts'
 import {
@@ -19,7 +20,6 @@ import {
   type TlsFlags,
   tlsOf,
   untilSignal,
-  versionText,
 } from './program.ts'
 
 const PROGRAM = 'pilot-registry'
@@ -33,7 +33,6 @@ interface Flags extends CommonFlags, TlsFlags {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const version = versionText()
   const program = createProgram(
     PROGRAM,
     'A registry without a beacon beside it (pilot-rendezvous has both): where the nodes\nof a Pilot network register and find each other.',
@@ -52,7 +51,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 pilot-rendezvous -import-snapshot takes over the state file of a Go registry.
 `
-  const read = readFlags<Flags>(addCommonFlags(program, version, examples), args, (given) => {
+  const read = readFlags<Flags>(addCommonFlags(program, VERSION, examples), args, (given) => {
     checkAddress('-addr', given.addr)
     if (given.beacon && parseEndpoint(given.beacon) === undefined)
       throw new UsageError(
@@ -77,7 +76,7 @@ pilot-rendezvous -import-snapshot takes over the state file of a Go registry.
       ...(adminToken === '' ? {} : { adminToken }),
       log,
     })
-    log.info(`${PROGRAM} ${version}`)
+    log.info(`${PROGRAM} ${VERSION}`)
     announceRegistry(log, registry.registryEndpoint, tls, flags)
   } catch (error) {
     return fail(PROGRAM, error, error instanceof UsageError ? 2 : 1)

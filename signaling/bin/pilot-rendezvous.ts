@@ -3,6 +3,7 @@
 import { type Command, Option } from 'commander'
 import { UsageError } from '../../core/errors.ts'
 import { formatEndpoint } from '../../core/machine.ts'
+import { VERSION } from '../../runtimes/node/version.ts'
 import type { Log } from '../log.ts'
 import { createRendezvous, type Rendezvous } from '../serve-node.ts'
 import type { TlsKeyPair } from '../serve-registry.ts'
@@ -26,7 +27,6 @@ import {
   type TlsFlags,
   tlsOf,
   untilSignal,
-  versionText,
 } from './program.ts'
 
 const PROGRAM = 'pilot-rendezvous'
@@ -49,7 +49,7 @@ interface Flags extends CommonFlags, TlsFlags {
   standbyFingerprint?: string
 }
 
-function command(version: string): Command {
+function command(): Command {
   const program = createProgram(
     PROGRAM,
     'Where the nodes of a Pilot network find each other: the registry (TCP), the\nbeacon (UDP), and on request a status page, the console and WebSockets (HTTP).',
@@ -93,7 +93,7 @@ function command(version: string): Command {
     .option('--export-snapshot <file>', 'writes it from the -store')
   return addCommonFlags(
     program,
-    version,
+    VERSION,
     `Examples:
   ${PROGRAM}
   ${PROGRAM} -http 127.0.0.1:8080
@@ -104,8 +104,7 @@ function command(version: string): Command {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const version = versionText()
-  const read = readFlags<Flags>(command(version), args, (given) => {
+  const read = readFlags<Flags>(command(), args, (given) => {
     checkAddress('-registry-addr', given.registryAddr)
     checkAddress('-beacon-addr', given.beaconAddr)
     if (given.http !== undefined && given.http !== '') checkAddress('-http', given.http)
@@ -147,7 +146,7 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     return fail(PROGRAM, error, error instanceof UsageError ? 2 : 1)
   }
-  announce(log, rendezvous, version, storePath, tls, flags)
+  announce(log, rendezvous, storePath, tls, flags)
 
   const signal = await stopped
   try {
@@ -186,12 +185,11 @@ function convert(log: Log, { store, importSnapshot: from, exportSnapshot: to }: 
 function announce(
   log: Log,
   { registryEndpoint, beaconEndpoint, httpUrl, consoleUrl }: Rendezvous,
-  version: string,
   storePath: string | undefined,
   tls: TlsKeyPair | undefined,
   flags: Flags,
 ): void {
-  log.info(`${PROGRAM} ${version}`)
+  log.info(`${PROGRAM} ${VERSION}`)
   announceRegistry(log, registryEndpoint, tls, flags)
   log.info('beacon listening', { udp: formatEndpoint(beaconEndpoint) })
   if (httpUrl !== undefined) {

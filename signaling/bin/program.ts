@@ -1,6 +1,5 @@
 /** What the programs of the rendezvous share: the reference's flags, a configuration file behind them, one-line errors. */
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
@@ -33,10 +32,6 @@ export interface StandbyFlags {
 }
 
 export const DEFAULT_STORE: string = join('~', '.pilot', 'rendezvous.sqlite')
-
-export function versionText(): string {
-  return (createRequire(import.meta.url)('pilot-ts/package.json') as { version: string }).version
-}
 
 /** A program without flags of its own yet. */
 export function createProgram(name: string, description: string): Command {

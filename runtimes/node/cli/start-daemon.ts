@@ -1,10 +1,10 @@
 /** `daemon start`: runs the daemon program detached and watches it until it answers (spec/08 §4.1). */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { collectAtOnce, NODE_FLAGS } from '../collector.ts'
 import { DaemonClient, type DaemonReply } from '../ipc/client.ts'
 import { checkSocketPath, isSocketLive } from '../ipc/socket-file.ts'
+import { ownScript } from '../own-files.ts'
 import type { Cli } from './cli.ts'
 import { HOME_HINT, textOf } from './config-file.ts'
 import { type StartFlags, type StartSettings, startSettings } from './daemon-options.ts'
@@ -76,11 +76,7 @@ async function launch(cli: Cli, { socket, argv }: StartSettings, flags: StartFla
   } catch (error) {
     throw new CliError('internal', `cannot write ${log}: ${messageOf(error)}`, HOME_HINT)
   }
-  // The source runs the source, the build runs the build.
-  const program = fileURLToPath(import.meta.url).replace(
-    /cli([/\\])start-daemon\.([jt]s)$/,
-    'bin$1pilot-daemon.$2',
-  )
+  const program = ownScript('runtimes/node/bin/pilot-daemon')
   const child = spawn(process.execPath, [...NODE_FLAGS, program, ...argv, `--log-file=${log}`], {
     detached: true,
     stdio: ['ignore', logFile, logFile],

@@ -4,11 +4,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import type { PeerConnection, PeerConnectionSettings } from '../../shared/rtc/peer-connection.ts'
 import { RemoteConnections } from '../../shared/rtc/remote-connection.ts'
 import type { ClientMessage, HostMessage } from '../../shared/rtc/remote-messages.ts'
 import type { NodePart, WebRtcEvent } from '../../shared/transport.ts'
+import { ownScript } from '../own-files.ts'
 import type { WebRtcBackend } from './backend.ts'
 import { type ControlMessage, PipeLane } from './pipe-lane.ts'
 
@@ -91,8 +91,13 @@ export class RtcProcess implements NodePart {
   #start(): Running | undefined {
     const { backends, settings } = this.#options
     if (this.#isClosed || performance.now() < this.#nextStartAt) return undefined
-    // The source runs the source, the build runs the build.
-    const program = fileURLToPath(import.meta.url).replace(/rtc-process\.([jt]s)$/, 'rtc-child.$1')
+    let program: string
+    try {
+      program = ownScript('runtimes/node/rtc/rtc-child')
+    } catch (error) {
+      this.#problem = (error as Error).message
+      return undefined
+    }
     const child = spawn(process.execPath, [program, ...backends], {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
       // Options of ours, e.g. a debugger's port, are not for it.
