@@ -1,25 +1,23 @@
 /**
- * Runs once before all end-to-end tests: builds, and sets a copy of the build aside that nobody rebuilds
- * while the tests run. The copy stays inside the project, where its imports resolve.
+ * Runs once before all end-to-end tests: builds into a folder of its own that nobody rebuilds while the tests run,
+ * inside the project, where its imports resolve.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from '../../build/bundle.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const dist = join(root, 'dist')
 const COPY = /^\.e2e-(\d+)$/
 
-export default function setup(): () => void {
-  const tsc = join(root, 'node_modules/.bin/tsc')
-  const projects = ['core', 'runtimes/shared', 'runtimes/node', 'signaling']
-  const built = spawnSync(tsc, ['-b', ...projects], { cwd: root, encoding: 'utf8' })
+export default async function setup(): Promise<() => void> {
+  const built = spawnSync('npm', ['run', '--silent', 'compile'], { cwd: root, encoding: 'utf8' })
   if (built.status !== 0) throw new Error(`the build failed:\n${built.stdout}${built.stderr}`)
   for (const name of readdirSync(dist)) if (isLeftOver(name)) remove(join(dist, name))
   const copy = join(dist, `.e2e-${process.pid}`)
-  for (const part of ['core', 'runtimes', 'signaling'])
-    cpSync(join(dist, part), join(copy, part), { recursive: true })
+  await bundle(copy)
   process.env.PILOT_TEST_PROGRAMS = copy
   return () => remove(copy)
 }

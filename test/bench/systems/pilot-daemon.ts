@@ -1,16 +1,9 @@
 /** Ours through two daemons and their IPC sockets, by the driver's client. */
-import type { Channel, Client, Setup, System } from '../channel.ts'
+import { DaemonClient } from '../../../runtimes/node/ipc/client.ts'
+import type { Channel, Client, System } from '../channel.ts'
 
 const PORT = 1000
 const TRUST_MS = 10_000
-
-async function daemon(setup: Setup, socket: string) {
-  const path = `${setup.root}dist/runtimes/node/ipc/client.js`
-  const { DaemonClient } = (await import(
-    path
-  )) as typeof import('../../../runtimes/node/ipc/client.ts')
-  return DaemonClient.connect(socket)
-}
 
 interface Connection extends AsyncIterable<Uint8Array> {
   write(data: Uint8Array): Promise<void>
@@ -32,7 +25,7 @@ function channelOf(connection: Connection): Channel {
 
 const system: System = {
   async serve(setup, onchannel) {
-    const client = await daemon(setup, (setup.options.sockets as string[])[1]!)
+    const client = await DaemonClient.connect((setup.options.sockets as string[])[1]!)
     const listener = await client.listen(PORT)
     void (async () => {
       for await (const connection of listener) onchannel(channelOf(connection))
@@ -41,7 +34,7 @@ const system: System = {
     return node_id
   },
   async client(setup): Promise<Client> {
-    const client = await daemon(setup, (setup.options.sockets as string[])[0]!)
+    const client = await DaemonClient.connect((setup.options.sockets as string[])[0]!)
     const address = { network: 0, node: setup.ready as number }
     return {
       connect: async () => channelOf(await client.dial({ address, port: PORT })),
