@@ -18,6 +18,7 @@ export class Scheduler {
   readonly #news: Stream[] = []
   readonly #trustNews: Stream[] = []
   #streams = 0
+  #live = 0
 
   constructor(context: NodeContext, ports: PortTable) {
     this.#context = context
@@ -27,6 +28,10 @@ export class Scheduler {
   /** Streams there are, TIME_WAIT included. */
   get streams(): number {
     return this.#streams
+  }
+  /** Those that are not in TIME_WAIT. */
+  get live(): number {
+    return this.#live
   }
   get timers(): number {
     return this.#timers.size
@@ -45,6 +50,8 @@ export class Scheduler {
   addStream(stream: Stream): void {
     stream.peer.streams.set(stream.key, stream)
     this.#streams++
+    this.#live++
+    stream.isLive = true
     this.touchStream(stream)
   }
 
@@ -174,6 +181,8 @@ export class Scheduler {
   }
 
   #uncount(stream: Stream): void {
+    if (stream.isLive) this.#live--
+    stream.isLive = false
     if (stream.isCounted) this.#ports.countConnection(stream.connection.local.port, -1)
     stream.isCounted = false
   }

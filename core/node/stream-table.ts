@@ -47,9 +47,7 @@ export class StreamTable {
 
   /** Streams that are not in TIME_WAIT. */
   get live(): number {
-    let live = 0
-    for (const { connection } of this.all()) if (connection.state !== 'TIME_WAIT') live++
-    return live
+    return this.#scheduler.live
   }
 
   /** Another inbound stream would keep the limits (spec/03 §2.2); TIME_WAIT does not count. */
@@ -60,9 +58,9 @@ export class StreamTable {
 
   get hasRoom(): boolean {
     const { maxConnections = 4096 } = this.#context.options
-    // Told apart only when it matters. Those in TIME_WAIT hold little, but not nothing: they count half.
-    const { streams } = this.#scheduler
-    return streams < maxConnections || (streams < 2 * maxConnections && this.live < maxConnections)
+    // Those in TIME_WAIT hold little, but not nothing: they count half.
+    const { streams, live } = this.#scheduler
+    return streams < 2 * maxConnections && live < maxConnections
   }
 
   connectionOptions(

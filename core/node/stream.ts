@@ -27,6 +27,8 @@ export class Stream implements Timed {
   readonly isInbound: boolean
   /** Counts toward the limit of its port: inbound, and not in TIME_WAIT yet. */
   isCounted: boolean
+  /** Counts among the node's streams: in the table, and not in TIME_WAIT yet. */
+  isLive = false
   heapAt: Instant = Number.POSITIVE_INFINITY
   heapIndex = -1
   /** Waits in the peer's queue of streams with something to send. */

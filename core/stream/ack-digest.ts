@@ -5,11 +5,13 @@ import type { InFlight } from './in-flight.ts'
 import type { PathTransition } from './path-transition.ts'
 import type { RttEstimator } from './rtt-estimator.ts'
 
+/** Of whichever connection is at it: nobody keeps it. */
+const sample: AckSample = blank()
+
 export class AckDigest {
   readonly #inFlight: InFlight
   readonly #rtt: RttEstimator
   readonly #transition: PathTransition
-  readonly #sample: AckSample = blank()
   #pipe = 0
   #rttMs = -1
 
@@ -48,7 +50,6 @@ export class AckDigest {
     if (!isOfThisPath) this.#transition.handleOldDelivered(deliveredBytes)
     const isTold = isOfThisPath || now >= this.#transition.until
     if (!isTold || (deliveredBytes === 0 && lostBytes === 0)) return
-    const sample = this.#sample
     sample.now = now
     sample.deliveredBytes = deliveredBytes
     sample.lostBytes = lostBytes

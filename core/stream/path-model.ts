@@ -85,24 +85,26 @@ export class PathModel {
 
 /** The least of the latest samples, once there are enough. */
 export class RecentLeast {
-  readonly #samples: Float64Array
+  readonly #samples: number[] = []
+  readonly #length: number
   #count = 0
 
   constructor(length: number) {
-    this.#samples = new Float64Array(length)
+    this.#length = length
   }
 
   get isFull(): boolean {
-    return this.#count >= this.#samples.length
+    return this.#count >= this.#length
   }
   get value(): number {
+    if (!this.isFull) return 0
     let least = Number.POSITIVE_INFINITY
     for (const one of this.#samples) if (one < least) least = one
     return least
   }
 
   add(value: number): void {
-    this.#samples[this.#count++ % this.#samples.length] = value
+    this.#samples[this.#count++ % this.#length] = value
   }
 
   reset(): void {

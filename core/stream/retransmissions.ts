@@ -1,6 +1,8 @@
 /** Segments sent again, in the order in which they were: (index, order) pairs in a ring that is reused. */
+const NONE = new Float64Array(0)
+
 export class Retransmissions {
-  #pairs = new Float64Array(0)
+  #pairs = NONE
   #head = 0
   #tail = 0
 
@@ -28,7 +30,7 @@ export class Retransmissions {
 
   /** Forgets all, and lets a large ring go. */
   clear(): void {
-    if (this.#pairs.length > 0) this.#pairs = new Float64Array(0)
+    this.#pairs = NONE
     this.#head = this.#tail = 0
   }
 

@@ -21,11 +21,12 @@ export interface Segment {
   isAppLimited: boolean
 }
 
-const LEAST = 4
+/** Of all that is empty. */
+const NONE: Segment[] = []
 
 /** Indices count from the first segment ever, so that they stay valid while others come and go. */
 export class SegmentRing {
-  #ring: Segment[] = []
+  #ring: Segment[] = NONE
   head = 0
   tail = 0
 
@@ -55,18 +56,18 @@ export class SegmentRing {
     return low
   }
 
-  /** Gives the memory of a large ring back while nothing is in flight. */
+  /** Gives its memory back while nothing is in flight. */
   shrink(): void {
-    if (this.count === 0 && this.#ring.length > LEAST) this.#ring = []
+    if (this.count === 0) this.#ring = NONE
   }
 
   clear(): void {
-    this.#ring = []
+    this.#ring = NONE
     this.head = this.tail = 0
   }
 
   #grow(): void {
-    const size = Math.max(LEAST, this.#ring.length * 2)
+    const size = Math.max(1, this.#ring.length * 2)
     const ring: Segment[] = new Array(size)
     for (let i = 0; i < size; i++) {
       const index = this.head + i

@@ -154,8 +154,21 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   timeWaitMs: 10_000,
 }
 
-/** Buffers whose size is given are of that size, unless a maximum is given too. */
-export function tuningOf(some: Partial<ConnectionTuning> = {}): ConnectionTuning {
+/** A node's connections are all tuned alike, by one object. */
+const complete = new WeakMap<Partial<ConnectionTuning>, ConnectionTuning>()
+
+/** Buffers whose size is given are of that size, unless a maximum is given too. `some` must not change afterwards. */
+export function tuningOf(some?: Partial<ConnectionTuning>): ConnectionTuning {
+  if (some === undefined) return DEFAULT_TUNING
+  let tuning = complete.get(some)
+  if (tuning === undefined) {
+    tuning = completed(some)
+    complete.set(some, tuning)
+  }
+  return tuning
+}
+
+function completed(some: Partial<ConnectionTuning>): ConnectionTuning {
   const { sendBufferBytes, receiveBufferBytes } = some
   return {
     ...DEFAULT_TUNING,

@@ -8,6 +8,7 @@ import {
 } from '../../core/index.ts'
 import type { PilotConnection } from './api.ts'
 import type { Clock } from './clock.ts'
+import { type Deferred, defer } from './wait.ts'
 import { webReadable, webWritable } from './web-streams.ts'
 
 export interface StreamConnectionContext {
@@ -21,7 +22,6 @@ export class StreamConnection implements PilotConnection {
   readonly id: number
   readonly local: SocketAddress
   readonly remote: SocketAddress
-  readonly closed: Promise<void>
   onreadable: (() => void) | undefined
   onwritable: (() => void) | undefined
   onclose: ((error: PilotError | undefined) => void) | undefined
@@ -31,7 +31,8 @@ export class StreamConnection implements PilotConnection {
     isClosed: false,
     error: undefined,
   }
-  #settleClosed!: (error: PilotError | undefined) => void
+  /** Made when somebody asks for it. */
+  #closed: Deferred<void> | undefined
   #readable: ReadableStream<Uint8Array> | undefined
   #writable: WritableStream<Uint8Array> | undefined
 
@@ -42,14 +43,19 @@ export class StreamConnection implements PilotConnection {
     this.id = id
     this.local = local
     this.remote = remote
-    this.closed = new Promise((resolve, reject) => {
-      this.#settleClosed = (error) => (error === undefined ? resolve() : reject(error))
-    })
-    this.closed.catch(() => {}) // nobody need look
   }
 
   get state(): string {
     return this.#stream.connection.state
+  }
+
+  get closed(): Promise<void> {
+    if (this.#closed === undefined) {
+      this.#closed = defer<void>()
+      this.#closed.promise.catch(() => {}) // nobody need look
+      if (this.#ending.isClosed) this.#settleClosed()
+    }
+    return this.#closed.promise
   }
 
   get ended(): boolean {
@@ -112,11 +118,17 @@ export class StreamConnection implements PilotConnection {
     await this.closed.catch(() => {})
   }
 
+  #settleClosed(): void {
+    const { error } = this.#ending
+    if (error === undefined) this.#closed?.resolve()
+    else this.#closed?.reject(error)
+  }
+
   #finish(): void {
     if (this.#ending.isClosed) return
     this.#ending.isClosed = true
     this.#ending.error = streamError(this.#stream)
-    this.#settleClosed(this.#ending.error)
+    this.#settleClosed()
     this.onreadable?.()
     this.onwritable?.()
     this.onclose?.(this.#ending.error)
