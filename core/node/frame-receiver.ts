@@ -260,6 +260,7 @@ export class FrameReceiver {
     peer.paths.handleKeyExchange(via, now)
     peer.keyExchangeVia = via
     if (verdict === 'installed') {
+      peer.isModern = false // whoever has other keys may be another program
       if (!wasKeyed) context.emit({ type: 'peer-keyed', nodeId: peer.id })
       else context.emitDetail({ type: 'peer-rekeyed', nodeId: peer.id })
       for (const stream of [...peer.streams.values()]) scheduler.touchStream(stream)

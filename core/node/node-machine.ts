@@ -5,7 +5,7 @@
  * (`admission`), what is due (`scheduler`).
  */
 import { equals, toBase64, viewOf } from '../bytes.ts'
-import { PORT } from '../constants.ts'
+import { PORT, SEGMENT_BYTES } from '../constants.ts'
 import { NetworkError, PilotError, UsageError } from '../errors.ts'
 import type { Endpoint, Instant } from '../machine.ts'
 import { PortTable } from '../port/port-table.ts'
@@ -38,6 +38,9 @@ import { Stream, streamKey } from './stream.ts'
 import { StreamTable } from './stream-table.ts'
 import { TrustCourier } from './trust-courier.ts'
 import { TrustExchange } from './trust-exchange.ts'
+
+/** What a SYN may carry: every path takes it. */
+const EARLY_DATA_BYTES = SEGMENT_BYTES
 
 /** Largest datagram payload that still passes the relay (spec/01 §8). */
 export const DATAGRAM_PAYLOAD_MAX = 65_428
@@ -327,7 +330,9 @@ export class NodeMachine {
       throw new UsageError('ERR_LIMIT', 'no ephemeral port is free toward this peer')
     const local = { address: { network: address.network, node: this.nodeId }, port: free }
     const options = this.#streams.connectionOptions(peer, local, { address, port }, now)
-    const stream = new Stream(Connection.dial(options), peer, owner, false)
+    const earlyDataMax = peer.isModern ? EARLY_DATA_BYTES : 0
+    const connection = Connection.dial({ ...options, earlyDataMax })
+    const stream = new Stream(connection, peer, owner, false)
     this.#finder.reach(peer, now)
     this.#finder.watch(peer, now)
     this.#scheduler.addStream(stream)

@@ -84,7 +84,7 @@ export class PacketReceiver {
       return context.drop('syn-rate')
     }
     if (context.isClosing || !streams.hasRoomOn(port)) return this.#refuse(peer, reader, now)
-    const { sourceNetwork, sourcePort, destinationNetwork, seq, window } = reader
+    const { sourceNetwork, sourcePort, destinationNetwork, seq, window, payload } = reader
     const connection = Connection.accept(
       streams.connectionOptions(
         peer,
@@ -95,6 +95,7 @@ export class PacketReceiver {
       ),
       seq,
       window,
+      payload,
     )
     ports.countConnection(port, 1)
     const owner = port === PORT.trust ? 'trust-inbound' : 'application'

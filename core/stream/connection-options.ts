@@ -30,6 +30,8 @@ export interface ConnectionOptions {
   readonly memory?: MemoryBudget
   /** Payload of a segment on the present path, when that is known to carry more than every path does. */
   readonly segmentBytes?: number
+  /** What is written before the SYN leaves goes with it, up to so many bytes: the peer is of our kind (spec/10 §20). Default 0. */
+  readonly earlyDataMax?: number
 }
 
 /** Why a connection closed other than by both sides' consent. */

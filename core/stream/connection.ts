@@ -44,6 +44,8 @@ export class Connection {
   readonly #closing: Closing
   readonly #liveness: Liveness
   readonly #outgoing: Outgoing
+  /** Dialed, and the peer is known to be of our kind. */
+  readonly #isEager: boolean
 
   #state: ConnectionState
   #failure: ConnectionFailure | undefined
@@ -81,7 +83,9 @@ export class Connection {
       receiver: this.#receiver,
       closing: this.#closing,
       liveness: this.#liveness,
+      earlyDataMax: options.earlyDataMax ?? 0,
     })
+    this.#isEager = (options.earlyDataMax ?? 0) > 0
     this.#sender.setPathSegment(options.segmentBytes)
   }
 
@@ -93,11 +97,19 @@ export class Connection {
   /**
    * Answers a SYN: a SYN-ACK is queued. `connected` follows when any packet acknowledges it, or when the
    * SYN is not repeated for `thirdPacketMs`: a G1 dialer whose third packet was lost has nothing more to
-   * say until it writes, and no second SYN-ACK moves it (spec/03 §2.1).
+   * say until it writes, and no second SYN-ACK moves it (spec/03 §2.1). With `payload` of our own kind the
+   * connection is open at once (spec/10 §20); of others it is ignored, as by the references.
    */
-  static accept(options: ConnectionOptions, synSeq: number, synWindow: number): Connection {
+  static accept(
+    options: ConnectionOptions,
+    synSeq: number,
+    synWindow: number,
+    payload?: Uint8Array,
+  ): Connection {
     const connection = new Connection(options, synSeq)
     connection.#start(synSeq, synWindow)
+    if (payload !== undefined && payload.length > 0 && connection.peerIsModern)
+      connection.#startEarly(synSeq, payload, options.now)
     return connection
   }
 
@@ -160,7 +172,7 @@ export class Connection {
     this.#mayTransmit = true
     // First match wins (spec/03 §1).
     if ((flags & SYN) !== 0) {
-      if ((flags & ACK) !== 0) this.#handleSynAck(seq, ack, window, now)
+      if ((flags & ACK) !== 0) this.#handleSynAck(seq, ack, window, payload, now)
       else this.#handleSyn(seq, now)
     } else if ((flags & FIN) !== 0) this.#handleFin(flags, seq, ack, payload, now)
     else if ((flags & RST) !== 0) this.#handleRst()
@@ -311,6 +323,15 @@ export class Connection {
     this.#noteWindow(window)
   }
 
+  /** What came with the SYN is there; the SYN-ACK takes the answer along if that is made in this turn. */
+  #startEarly(synSeq: number, payload: Uint8Array, now: Instant): void {
+    const opening = this.#opening
+    this.#establish(now)
+    this.#handleData(synSeq + 1, payload, now)
+    opening.noteEarly(this.#receiver.offset)
+    opening.holdBack(now)
+  }
+
   #noteWindow(window: number): void {
     if (!isModernWindow(window)) return
     this.#sender.noteModernPeer()
@@ -321,11 +342,11 @@ export class Connection {
     if (this.#opening.isDialer || this.#state === 'TIME_WAIT') return
     // The peer forgot this connection. Its next SYN finds none and opens a new one.
     if (this.isSupersededBy(seq, now)) this.#finish('reset', false)
-    else if (this.#receiver.isEmpty)
+    else if (this.#receiver.offset === this.#opening.earlyBytes)
       this.#opening.handleRepeatedSyn(this.#state === 'SYN_RECEIVED', now)
   }
 
-  #handleSynAck(seq: number, ack: number, window: number, now: Instant): void {
+  #handleSynAck(seq: number, ack: number, window: number, payload: Uint8Array, now: Instant): void {
     const opening = this.#opening
     if (this.#state !== 'SYN_SENT') {
       // A copy, or our kind asking for a third packet that was lost; references need no answer.
@@ -341,8 +362,12 @@ export class Connection {
         return
       case 'open':
         this.#start(seq, window)
-        this.#receiver.requestAck()
+        this.#sender.startAt(opening.bytesTaken(ack))
+        // Toward our own kind it may go with the first data.
+        if (this.#isEager) this.#receiver.requestAckSoon(now)
+        else this.#receiver.requestAck()
         this.#establish(now)
+        if (payload.length > 0 && this.peerIsModern) this.#handleData(seq + 1, payload, now)
         for (const one of opening.takeEarly())
           this.handleSegment(one.flags, one.seq, one.ack, one.window, one.payload, now)
     }

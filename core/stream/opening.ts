@@ -1,9 +1,9 @@
 /**
- * The handshake of a connection (spec/03 §2): when SYN or SYN-ACK leave, which answer counts, and what a SYN
- * on a connection that exists means.
+ * The handshake of a connection (spec/03 §2): when SYN or SYN-ACK leave, which answer counts, what a SYN
+ * on a connection that exists means, and data that came with a SYN (spec/10 §20).
  */
 import type { Instant } from '../machine.ts'
-import { serialAdd } from '../wire/serial.ts'
+import { serialAdd, serialDistance } from '../wire/serial.ts'
 import type { ConnectionTuning } from './tuning.ts'
 
 const NEVER = Number.POSITIVE_INFINITY
@@ -41,6 +41,9 @@ export class Opening {
   #wasRepeated = false
   #staleAnswers = 0
   #early: EarlySegment[] = []
+  /** Payload of SYNs that we sent at most, or of the one that we answer. */
+  #earlyBytes = 0
+  #heldUntil: Instant = NEVER
   #openedAt: Instant = NEVER
 
   private constructor(isn: number, isDialer: boolean, tuning: ConnectionTuning, now: Instant) {
@@ -73,15 +76,40 @@ export class Opening {
     return this.#synSeq
   }
 
+  /** The SYN-ACK waits for the application's answer to what came with the SYN, until the end of this turn. */
+  get isHeld(): boolean {
+    return this.#heldUntil !== NEVER
+  }
+  get earlyBytes(): number {
+    return this.#earlyBytes
+  }
+
+  /** A SYN with so much payload is sent, or was received. */
+  noteEarly(bytes: number): void {
+    this.#earlyBytes = Math.max(this.#earlyBytes, bytes)
+  }
+
+  holdBack(now: Instant): void {
+    this.#isDue = false
+    this.#heldUntil = now
+  }
+
   handleSent(now: Instant): void {
+    this.#heldUntil = NEVER
     this.#sentAt = this.#isSent ? NEVER : now
     this.#isDue = false
     this.#isSent = true
   }
 
-  /** True when `ack` acknowledges our SYN and nothing else. */
+  /** True when `ack` acknowledges our SYN and nothing beyond what went with it. */
   isAnswer(ack: number): boolean {
-    return ack >>> 0 === serialAdd(this.#isn, 1)
+    const bytes = this.bytesTaken(ack)
+    return bytes >= 0 && (bytes === 0 || (this.isDialer && bytes <= this.#earlyBytes))
+  }
+
+  /** How much of our SYN's payload an answer acknowledges. */
+  bytesTaken(ack: number): number {
+    return serialDistance(ack, serialAdd(this.#isn, 1))
   }
 
   /**
@@ -129,7 +157,7 @@ export class Opening {
   /** Nothing of the handshake is left to do. */
   stop(): void {
     this.#isDue = false
-    this.#deadlineAt = this.#repeatAt = NEVER
+    this.#deadlineAt = this.#repeatAt = this.#heldUntil = NEVER
     this.#early = []
   }
 
@@ -150,6 +178,10 @@ export class Opening {
 
   /** `open` when a half-open connection may be taken as established, `timeout` when the time is up. */
   handleTimeout(now: Instant): 'open' | 'timeout' | undefined {
+    if (now >= this.#heldUntil) {
+      this.#heldUntil = NEVER
+      this.#isDue = true
+    }
     if (now >= this.#deadlineAt) {
       this.#deadlineAt = NEVER
       return this.isDialer || this.#wasRepeated ? 'timeout' : 'open'
@@ -164,6 +196,6 @@ export class Opening {
   }
 
   get nextTimeoutAt(): Instant {
-    return Math.min(this.#deadlineAt, this.#repeatAt)
+    return Math.min(this.#deadlineAt, this.#repeatAt, this.#heldUntil)
   }
 }

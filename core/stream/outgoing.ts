@@ -20,6 +20,8 @@ export interface OutgoingParts {
   readonly receiver: Receiver
   readonly closing: Closing
   readonly liveness: Liveness
+  /** What is written before the SYN leaves goes with it, up to so much. */
+  readonly earlyDataMax: number
 }
 
 export class Outgoing {
@@ -54,14 +56,9 @@ export class Outgoing {
     if (phase === 'over') return 0
     const { opening, receiver, sender, closing, liveness } = this.#parts
     const slots = receiver.windowSlots
-    if (opening.isDue) {
-      const { isn } = this.#parts
-      opening.handleSent(now)
-      if (opening.isDialer) return this.#packet(out, offset, SYN, isn, 0, slots, 0)
-      receiver.handleAckSent(slots)
-      return this.#packet(out, offset, SYN | ACK, isn, receiver.ackNumber, slots, 0)
-    }
-    if (phase === 'opening') return 0
+    if (opening.isDue || (opening.isHeld && (sender.hasUnsent || closing.isDue)))
+      return this.#handshake(out, offset, slots, now)
+    if (phase === 'opening' || opening.isHeld) return 0
     if (receiver.isAckDue && receiver.isSackDue) return this.#ackPacket(out, offset, slots)
     const length = sender.next(out, offset + PACKET_HEADER_BYTES, now)
     if (length > 0) {
@@ -77,6 +74,22 @@ export class Outgoing {
     if (!liveness.isKeepaliveDue) return 0
     receiver.handleAckSent(slots)
     return this.#packet(out, offset, ACK, sender.nextSeq, receiver.ackNumber, slots, 0)
+  }
+
+  /** SYN or SYN-ACK, toward our own kind with what there is to say already (spec/10 §20). */
+  #handshake(out: Uint8Array, offset: number, slots: number, now: Instant): number {
+    const { isn, opening, receiver, sender, earlyDataMax } = this.#parts
+    const at = offset + PACKET_HEADER_BYTES
+    const isFirst = !opening.isSent
+    opening.handleSent(now)
+    receiver.handleAckSent(slots)
+    if (opening.isDialer) {
+      const early = earlyDataMax === 0 ? 0 : sender.copyFirst(out, at, earlyDataMax)
+      opening.noteEarly(early)
+      return this.#packet(out, offset, SYN, isn, 0, slots, early)
+    }
+    const length = isFirst && opening.earlyBytes > 0 ? sender.next(out, at, now) : 0
+    return this.#packet(out, offset, SYN | ACK, isn, receiver.ackNumber, slots, length)
   }
 
   /** A pure ACK, with blocks where they tell more. */

@@ -174,6 +174,11 @@ export class Receiver {
     this.#checkEnd()
   }
 
+  /** An ACK is due at the end of this turn, unless something leaves before that tells it. */
+  requestAckSoon(now: Instant): void {
+    this.#ackAt = now
+  }
+
   /** An ACK is due now. */
   requestAck(): void {
     this.#ackNow = true

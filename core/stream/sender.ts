@@ -114,6 +114,26 @@ export class Sender {
     return this.#una
   }
 
+  /** Something written was never sent. */
+  get hasUnsent(): boolean {
+    return this.#next < this.#buffer.end
+  }
+
+  /** Copies the first bytes of the stream, for a SYN. They do not count as sent. */
+  copyFirst(out: Uint8Array, at: number, max: number): number {
+    const length = Math.min(max, this.segmentBytes, this.#buffer.end)
+    this.#buffer.copy(0, length, out, at)
+    return length
+  }
+
+  /** The answer to the SYN says that so many bytes came with it. */
+  startAt(bytes: number): void {
+    this.#una = this.#next = bytes
+    this.#buffer.release(bytes)
+    this.bytesSent += bytes
+    if (bytes > 0) this.segmentsSent++
+  }
+
   /** Window of a SYN or SYN-ACK; 0 says nothing (spec/03 §4). */
   start(slots: number, synSeq: number): void {
     this.#window.start(slots, synSeq)

@@ -40,6 +40,8 @@ export class Driver {
   #isStopped = false
   #cancelTimer: () => void = () => {}
   #armedAt: number | undefined
+  /** Something happened since the last tick that was due at once: it may be done without a timer. */
+  #mayTickSoon = true
 
   constructor(options: DriverOptions) {
     this.#options = options
@@ -57,6 +59,7 @@ export class Driver {
     }
     socket.ondatagram = (datagram, from) => {
       if (this.#isStopped) return
+      this.#mayTickSoon = true
       if (this.#edge !== undefined) return this.#edge.receive(datagram, from)
       machine.handleDatagram(datagram, from, clock.now())
       this.drain()
@@ -65,6 +68,7 @@ export class Driver {
 
   /** Drains once the current piece of work is done: several API calls share one drain. */
   schedule(): void {
+    this.#mayTickSoon = true
     if (this.#isScheduled || this.#isDraining) return
     this.#isScheduled = true
     queueMicrotask(() => {
@@ -159,7 +163,12 @@ export class Driver {
     if (this.#armedAt !== undefined && this.#armedAt <= at) return
     this.#cancelTimer()
     this.#armedAt = at
-    this.#cancelTimer = this.#options.clock.schedule(at, () => this.#tick(at))
+    const { clock } = this.#options
+    const tick = (): void => this.#tick(at)
+    if (this.#mayTickSoon && clock.soon !== undefined && at <= clock.now()) {
+      this.#mayTickSoon = false
+      this.#cancelTimer = clock.soon(tick)
+    } else this.#cancelTimer = clock.schedule(at, tick)
   }
 
   #tick(at: number): void {

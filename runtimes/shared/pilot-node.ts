@@ -9,6 +9,7 @@ import {
   PilotError,
   type SocketAddress,
   type Stream,
+  UsageError,
 } from '../../core/index.ts'
 import type {
   CallOptions,
@@ -41,6 +42,7 @@ import { type Deferred, defer, settle } from './wait.ts'
 import { type OpenWebSocket, openWebSocket } from './web-socket.ts'
 
 const DIAL_TIMEOUT_MS = 25_000
+const DIAL_DATA_BYTES_MAX = 65_536
 const PING_TIMEOUT_MS = 10_000
 const CLOSE_TIMEOUT_MS = 2000
 const PROFILE_TIMEOUT_MS = 2000
@@ -195,6 +197,12 @@ export class SharedPilotNode implements PilotNode {
 
   async dial(target: DialTarget, options: DialOptions = {}): Promise<PilotConnection> {
     this.#requireOpen()
+    const { data } = options
+    if (data !== undefined && data.length > DIAL_DATA_BYTES_MAX)
+      throw new UsageError(
+        'ERR_INVALID_ARGUMENT',
+        `a dial takes at most ${DIAL_DATA_BYTES_MAX} bytes along, got ${data.length}`,
+      )
     const started = this.#clock.now()
     const { address, port } = await this.registry.resolveTarget(target, options)
     const budget = (options.timeoutMs ?? DIAL_TIMEOUT_MS) - (this.#clock.now() - started)
@@ -211,6 +219,7 @@ export class SharedPilotNode implements PilotNode {
       onCancel: cancel,
     })
     this.#dials.set(stream, deferred)
+    if (data !== undefined) this.#machine.write(stream, data, this.#clock.now())
     this.#driver.schedule()
     return deferred.promise
   }

@@ -18,6 +18,8 @@ export interface Channel {
 export interface Client {
   /** A new connection, when the system calls it usable. */
   connect(): Promise<Channel>
+  /** Where a system takes the first bytes along as it connects: the same with `first`, and what comes back. */
+  connectWith?(first: Uint8Array, ondata: (data: Uint8Array) => void): Promise<Channel>
   /** After the first contact: what two ends that know each other have agreed on before they work together. */
   befriend?(): Promise<void>
 }

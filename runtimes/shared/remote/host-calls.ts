@@ -23,6 +23,8 @@ const isNode = (value: unknown): boolean => isWithin(value, 0xffffffff)
 const isOptionalText = (value: unknown): boolean => value === undefined || isText(value)
 const isTimeout = (value: unknown): boolean =>
   value === undefined || (typeof value === 'number' && value >= 0)
+const isOptionalBytes = (value: unknown): boolean =>
+  value === undefined || value instanceof Uint8Array
 const isTarget = (value: unknown): boolean => isText(value) || isSocketAddress(value)
 const isHost = (value: unknown): boolean =>
   isText(value) || isSocketAddress({ address: value, port: 0 })
@@ -34,9 +36,9 @@ const withTimeout = (signal: AbortSignal, timeoutMs: number | undefined): DialOp
 /** `close` is the host's own affair. */
 export const METHODS: Readonly<Record<Exclude<RemoteMethod, 'close'>, Method>> = {
   dial: {
-    args: [isTarget, isTimeout],
-    run: (node, signal, target, timeoutMs): Promise<PilotConnection> =>
-      node.dial(target, withTimeout(signal, timeoutMs)),
+    args: [isTarget, isTimeout, isOptionalBytes],
+    run: (node, signal, target, timeoutMs, data): Promise<PilotConnection> =>
+      node.dial(target, { ...withTimeout(signal, timeoutMs), ...(data && { data }) }),
     changes: ['info', 'peers'],
   },
   ping: {

@@ -176,7 +176,8 @@ export class RemoteNode implements PilotNode {
   }
 
   async dial(target: DialTarget, options: DialOptions = {}): Promise<PilotConnection> {
-    const head = await this.#call<unknown>('dial', [plain(target), options.timeoutMs], options)
+    const { timeoutMs, data } = options
+    const head = await this.#call<unknown>('dial', [plain(target), timeoutMs, data], options)
     const stream = isStreamHead(head) ? this.#streams.get(head.id) : undefined
     if (stream === undefined)
       throw new PilotError('ERR_ENGINE_LOST', 'the connection was lost with its engine')

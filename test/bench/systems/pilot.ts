@@ -18,7 +18,7 @@ async function node(setup: Setup) {
   })
 }
 
-function channelOf(connection: PilotConnection): Channel {
+function channelOf(connection: PilotConnection, ondata = (_: Uint8Array): void => {}): Channel {
   let wake: (() => void) | undefined
   const rest = async (data: Uint8Array): Promise<void> => {
     for (let left = data; left.length > 0; ) {
@@ -31,7 +31,7 @@ function channelOf(connection: PilotConnection): Channel {
   // What could not be written yet goes before what comes next.
   let queue: Promise<void> | undefined
   const channel: Channel = {
-    ondata: () => {},
+    ondata,
     write(data) {
       if (queue === undefined) {
         const taken = connection.write(data)
@@ -52,6 +52,7 @@ function channelOf(connection: PilotConnection): Channel {
       channel.ondata(data)
     if (connection.ended) connection.close()
   }
+  connection.onreadable() // the answer to what went along may be there
   return channel
 }
 
@@ -66,6 +67,8 @@ const system: System = {
     const address = { network: 0, node: setup.ready as number }
     return {
       connect: async () => channelOf(await client.dial({ address, port: PORT })),
+      connectWith: async (data, ondata) =>
+        channelOf(await client.dial({ address, port: PORT }, { data }), ondata),
       // Strangers may open ten streams a second.
       async befriend() {
         await client.trust.request(address.node)
