@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/browser/**', '**/node_modules/**'],
+          exclude: ['test/e2e/**', 'test/examples/**', 'test/browser/**', '**/node_modules/**'],
           testTimeout: 30_000,
         },
       },
@@ -29,7 +29,7 @@ export default defineConfig({
         root: new URL('..', import.meta.url).pathname,
         test: {
           name: 'e2e',
-          include: ['test/e2e/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts', 'test/examples/**/*.test.ts'],
           retry: 1,
           globalSetup: ['test/e2e/build.ts'],
           testTimeout: 120_000,

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { buildPackage } from '../build-package.ts'
 import { edgeExampleScenario } from './edge-example.ts'
 import { pinnedScenario, rendezvousScenario } from './rendezvous.ts'
 import type { RunnerPlaces } from './runner.ts'
@@ -20,7 +21,8 @@ export interface ExtrasOptions extends RunnerPlaces {
 export type Extra = readonly [name: string, run: () => Promise<void>]
 
 /** Empty for what is not installed. */
-export function extrasOf(options: ExtrasOptions): readonly Extra[] {
+export async function extrasOf(options: ExtrasOptions): Promise<readonly Extra[]> {
+  await buildPackage()
   const edgeRun = (): Promise<void> => edgeExampleScenario(options.rendezvousUrl)
   const [deno, bun] = [options.command('deno'), options.command('bun')]
   return [
@@ -143,8 +145,8 @@ function exampleExtras(
   { registry, beacon }: ExtrasOptions,
 ): readonly Extra[] {
   const agents = {
-    deno: [deno, 'run', '--unstable-net', '--allow-net', 'examples/deno-agent.ts'],
-    bun: [bun, 'run', 'examples/bun-agent.ts'],
+    deno: [deno, 'run', '--unstable-net', '--allow-net', 'examples/deno-agent/agent.ts'],
+    bun: [bun, 'run', 'examples/bun-agent/agent.ts'],
   } as const
   return (['deno', 'bun'] as const).map((from) => {
     const to = from === 'deno' ? 'bun' : 'deno'

@@ -232,7 +232,7 @@ async function extras(
 ): Promise<void> {
   console.log('')
   const command = (runtime: string): string | undefined => processes.get(runtime)?.command
-  for (const [name, run] of extrasOf({ home, ...runner.places, command })) {
+  for (const [name, run] of await extrasOf({ home, ...runner.places, command })) {
     const outcome = await run().then(
       () => 'ok',
       (error: unknown) => {

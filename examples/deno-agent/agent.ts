@@ -1,8 +1,8 @@
 /**
  * An agent on Deno: waits for questions, or asks another agent one. With a rendezvous (`npx pilot-rendezvous`):
  *
- *     deno run --unstable-net --allow-net examples/deno-agent.ts 127.0.0.1:9000 127.0.0.1:9001
- *     deno run --unstable-net --allow-net examples/deno-agent.ts 127.0.0.1:9000 127.0.0.1:9001 <address it printed>
+ *     deno run --unstable-net --allow-net examples/deno-agent/agent.ts 127.0.0.1:9000 127.0.0.1:9001
+ *     deno run --unstable-net --allow-net examples/deno-agent/agent.ts 127.0.0.1:9000 127.0.0.1:9001 <address it printed>
  */
 import { createNode } from 'pilot-ts/deno'
 

@@ -1,8 +1,8 @@
 /**
  * An agent on Bun: waits for questions, or asks another agent one. With a rendezvous (`npx pilot-rendezvous`):
  *
- *     bun run examples/bun-agent.ts 127.0.0.1:9000 127.0.0.1:9001
- *     bun run examples/bun-agent.ts 127.0.0.1:9000 127.0.0.1:9001 <address it printed>
+ *     bun run examples/bun-agent/agent.ts 127.0.0.1:9000 127.0.0.1:9001
+ *     bun run examples/bun-agent/agent.ts 127.0.0.1:9000 127.0.0.1:9001 <address it printed>
  */
 import { createNode } from 'pilot-ts/bun'
 
