@@ -4,7 +4,15 @@
  * class that two of them export is one class.
  * Run: `node build/bundle.ts`, after tsc, as `npm run build` does.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type OutputFile } from 'esbuild'
@@ -59,11 +67,19 @@ export async function bundle(outdir: string = join(root, 'dist')): Promise<void>
   // A chunk is there before what names it; what has not changed is left to programs that are reading it.
   files.sort((a, b) => Number(isChunk(b, outdir)) - Number(isChunk(a, outdir)))
   for (const { path, contents } of files) {
-    if (existsSync(path) && readFileSync(path).equals(contents)) continue
-    mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, contents)
+    if (!existsSync(path) || !readFileSync(path).equals(contents)) {
+      mkdirSync(dirname(path), { recursive: true })
+      writeFileSync(path, contents)
+    }
+    // npm lets programs be executed in packages that it installs, not in the project itself.
+    if (isProgram(contents)) chmodSync(path, 0o755)
   }
   sweep(outdir, new Set(files.map(({ path }) => path)))
+}
+
+/** Begins with `#!`. */
+function isProgram(contents: Uint8Array): boolean {
+  return contents[0] === 0x23 && contents[1] === 0x21
 }
 
 function isChunk({ path }: OutputFile, outdir: string): boolean {
