@@ -19,12 +19,14 @@ export interface AppOptions {
   readonly peerAddress: (context: Context) => string | undefined
   /** `undefined`: the console was not built. */
   readonly consoleFiles?: ConsoleFiles | undefined
+  /** What this server cannot do, for the status page. */
+  readonly limitations?: readonly string[]
 }
 
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-export function createApp({ view, peerAddress, consoleFiles }: AppOptions): Hono {
+export function createApp({ view, peerAddress, consoleFiles, limitations }: AppOptions): Hono {
   const app = new Hono()
   app.use(async (context, next) => {
     await next()
@@ -35,7 +37,7 @@ export function createApp({ view, peerAddress, consoleFiles }: AppOptions): Hono
   app.get('/', (context) => {
     context.header('Content-Security-Policy', POLICY)
     context.header('Cache-Control', 'no-cache')
-    return context.html(statusPage(view.stats(), consoleFiles !== undefined))
+    return context.html(statusPage(view.stats(), consoleFiles !== undefined, limitations))
   })
   app.get('/status.css', (context) =>
     context.body(STATUS_CSS, 200, { 'Content-Type': 'text/css; charset=utf-8' }),

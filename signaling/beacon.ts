@@ -39,6 +39,8 @@ export interface BeaconOptions {
   readonly registeredAt?: RegisteredAt
   /** The WebSockets of nodes without UDP; the beacon owns it from here on. Default none. */
   readonly compat?: CompatRelay
+  /** Takes a Relay message to a node that is nowhere now, and may come back; false when it does not. */
+  readonly hold?: (destinationId: number, relay: Uint8Array) => boolean
 }
 
 export interface BeaconTransmit {
@@ -74,6 +76,7 @@ export class Beacon {
   readonly #punches: TokenBuckets<string>
   readonly #stuns = new TokenBuckets<string>({ burst: STUN_BURST, perSecond: STUN_PER_SECOND })
   readonly #compat: CompatRelay | undefined
+  readonly #hold: BeaconOptions['hold']
   readonly counters: BeaconCounters = {
     discovers: 0,
     punches: 0,
@@ -103,6 +106,7 @@ export class Beacon {
     this.#nodes = new BeaconNodes(limits, options.registeredAt ?? (() => undefined))
     this.#gossip = new BeaconGossip(options.peers ?? [])
     this.#compat = options.compat
+    this.#hold = options.hold
     this.#discovers = new TokenBuckets({
       burst: limits.discoverBurst,
       perSecond: limits.discoversPerSecond,
@@ -244,7 +248,7 @@ export class Beacon {
     const destination = this.#nodes.get(destinationId)
     const to = destination?.endpoint ?? (isOwn ? this.#gossip.find(destinationId) : undefined)
     if (to === undefined) {
-      counters.drops.destinationUnknown++
+      if (this.#hold?.(destinationId, datagram) !== true) counters.drops.destinationUnknown++
       return
     }
     counters.relayedFrames++

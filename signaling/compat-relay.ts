@@ -37,6 +37,11 @@ export interface CompatRelayOptions {
   readonly verify: CryptoProvider['ed25519Verify']
   /** Ed25519 key of a registered node: no other proves who is there. */
   readonly registeredKey: (nodeId: number) => Uint8Array | undefined
+  /**
+   * False where a runtime can neither send pings nor see those of clients: a silent WebSocket is closed only when its
+   * node is not registered any more. Default true.
+   */
+  readonly pings?: boolean
 }
 
 /** One WebSocket. Its fields are the relay's. */
@@ -57,6 +62,12 @@ export interface CompatConnection {
   byteTokens: number
   tokensAt: Instant
 }
+
+/** What must be known of a WebSocket to go on with it elsewhere. */
+export type StoredConnection = Pick<
+  CompatConnection,
+  'source' | 'nonce' | 'challengedAt' | 'openedAt' | 'state' | 'nodeId' | 'heardAt'
+>
 
 export type CompatTransmit =
   | { readonly type: 'text'; readonly connection: CompatConnection; readonly text: string }
@@ -198,6 +209,24 @@ export class CompatRelay {
     return connection
   }
 
+  /** A WebSocket that another process of ours had got so far with, which is gone. */
+  resume(stored: StoredConnection, at: Instant): CompatConnection {
+    const { framesPerSecond, bytesPerSecond } = this.#limits
+    const connection: CompatConnection = {
+      ...stored,
+      pingedAt: at,
+      queuedBytes: 0,
+      frameTokens: framesPerSecond,
+      byteTokens: bytesPerSecond,
+      tokensAt: at,
+    }
+    this.#connections.add(connection)
+    const { source, state, nodeId } = stored
+    this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1)
+    if (state === 'open') this.#byNode.set(nodeId, connection)
+    return connection
+  }
+
   /** Authentication; after `auth_ok` text is reserved and ignored. */
   handleText(connection: CompatConnection, text: string, now: RegistryNow): void {
     if (connection.state === 'closed') return
@@ -321,10 +350,10 @@ export class CompatRelay {
         if (now - openedAt < COMPAT_AUTH_MS) continue
         this.counters.authFailures++
         this.#close(connection, COMPAT_CLOSE.authFailed)
-      } else if (now - heardAt >= COMPAT_IDLE_MS) {
+      } else if (now - heardAt >= COMPAT_IDLE_MS && !this.#mayBeSilent(connection)) {
         this.counters.timedOut++
         this.#close(connection, COMPAT_CLOSE.idle)
-      } else if (now - pingedAt >= COMPAT_PING_MS) {
+      } else if (now - pingedAt >= COMPAT_PING_MS && this.#options.pings !== false) {
         connection.pingedAt = now
         this.#push({ type: 'ping', connection })
       }
@@ -404,6 +433,11 @@ export class CompatRelay {
     const left = this.#perSource.get(connection.source)! - 1
     if (left === 0) this.#perSource.delete(connection.source)
     else this.#perSource.set(connection.source, left)
+  }
+
+  #mayBeSilent({ nodeId }: CompatConnection): boolean {
+    const { pings, registeredKey } = this.#options
+    return pings === false && registeredKey(nodeId) !== undefined
   }
 
   #hasRoom(source: string): boolean {

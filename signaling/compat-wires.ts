@@ -6,7 +6,7 @@
 import type { Endpoint } from '../core/machine.ts'
 import { COMPAT_CLOSE, COMPAT_MESSAGE_MAX } from '../core/rendezvous/compat-message.ts'
 import type { Beacon } from './beacon.ts'
-import type { CompatConnection, CompatRelay } from './compat-relay.ts'
+import type { CompatConnection, CompatRelay, StoredConnection } from './compat-relay.ts'
 import type { RegistryNow } from './registry.ts'
 import type { Admission } from './socket-routes.ts'
 
@@ -46,6 +46,13 @@ export class CompatWires {
     const connection = relay.open(address, now())
     this.#sockets.set(connection, socket)
     drain()
+    return connection
+  }
+
+  /** A WebSocket that another process of ours had got so far with. */
+  resume(socket: MessageSocket, stored: StoredConnection): CompatConnection {
+    const connection = this.#options.relay.resume(stored, this.#options.now().at)
+    this.#sockets.set(connection, socket)
     return connection
   }
 

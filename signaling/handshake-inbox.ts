@@ -32,6 +32,12 @@ export interface Polled {
   readonly responses: readonly StoredResponse[]
 }
 
+/** Senders of what one poll handed out. */
+export interface Handed {
+  readonly requests: readonly number[]
+  readonly responses: readonly number[]
+}
+
 export class HandshakeInbox {
   readonly #store: RegistryStore
   readonly #inboxes = new Map<number, Inbox>()
@@ -131,6 +137,25 @@ export class HandshakeInbox {
       responses.push(waiting.item)
     }
     return { requests, responses }
+  }
+
+  /** Senders of what was handed out to this recipient and waits for its next request. */
+  handedTo(target: number, recipient: Recipient): Handed {
+    const inbox = this.#inboxes.get(target)
+    const handed = (waiting: Map<number, Waiting<unknown>> | undefined): number[] =>
+      [...(waiting ?? [])].filter(([, one]) => one.handedTo === recipient).map(([from]) => from)
+    return { requests: handed(inbox?.requests), responses: handed(inbox?.responses) }
+  }
+
+  /** What was handed out before, to the same client. */
+  resume(target: number, recipient: Recipient, handed: Handed): void {
+    const inbox = this.#inboxes.get(target)
+    const resume = (waiting: Map<number, Waiting<unknown>> | undefined, from: number): void => {
+      const one = waiting?.get(from)
+      if (one !== undefined) one.handedTo = recipient
+    }
+    for (const from of handed.requests) resume(inbox?.requests, from)
+    for (const from of handed.responses) resume(inbox?.responses, from)
   }
 
   /** What this recipient polled has arrived: it goes. */

@@ -69,6 +69,14 @@ export class NodeTable {
     }
   }
 
+  /** When a live node was last heard and proven, as far as it was kept. */
+  resume(id: number, lastSeenAt: Instant, authenticatedAt: Instant | undefined): void {
+    const record = this.live(id)
+    if (record === undefined) return
+    record.lastSeenAt = lastSeenAt
+    record.authenticatedAt = authenticatedAt
+  }
+
   /** All identities, live or not. */
   records(): Iterable<NodeRecord> {
     return this.#byId.values()

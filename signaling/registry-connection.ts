@@ -14,6 +14,14 @@ export interface PendingRegistration {
   readonly extras: RegistrationExtras
 }
 
+/** What a connection has shown, as plain data. */
+export interface ConnectionState {
+  /** Node ids with the keys that were proven. */
+  readonly proven: readonly (readonly [nodeId: number, publicKey: string])[]
+  readonly pending: readonly (readonly [nodeId: number, PendingRegistration])[]
+  readonly polled: readonly number[]
+}
+
 export class RegistryConnection {
   /** Where the client connects from; IPv4 in dotted form. */
   readonly source: Endpoint
@@ -30,6 +38,21 @@ export class RegistryConnection {
     this.source = source
     this.localAddress = localAddress
     this.rateKey = rateKey(source.address)
+  }
+
+  state(): ConnectionState {
+    return {
+      proven: [...this.#provenKeys],
+      pending: [...this.#pending],
+      polled: [...this.polled],
+    }
+  }
+
+  /** Takes over what another object of the same connection has shown. */
+  resume({ proven, pending, polled }: ConnectionState): void {
+    for (const [nodeId, publicKey] of proven) this.#provenKeys.set(nodeId, publicKey)
+    for (const [nodeId, registration] of pending) this.#pending.set(nodeId, registration)
+    for (const nodeId of polled) this.polled.add(nodeId)
   }
 
   /** A signature of this node was verified on this connection. */

@@ -2,7 +2,7 @@
  * What one client sends, as requests: JSON frames, or binary ones when its first four bytes are `PILT`
  * (spec/05 §4.1). Says for each request how its answer is written.
  */
-import { equals } from '../core/bytes.ts'
+import { concat, equals } from '../core/bytes.ts'
 import { WireError } from '../core/errors.ts'
 import {
   BINARY_MAGIC,
@@ -28,6 +28,15 @@ export type IncomingRequest =
   /** Not a request; this is the answer, and perhaps the last. */
   | { readonly message?: undefined; readonly refusal: Uint8Array; readonly closes: boolean }
 
+const BINARY_PREAMBLE_END = Uint8Array.of(BINARY_VERSION)
+
+/** A client's stream between two frames, or in the middle of one. */
+export interface IntakeState {
+  readonly mode: 'unknown' | 'json' | 'binary'
+  /** What came and is no whole frame yet. */
+  readonly unread: Uint8Array
+}
+
 const PREAMBLE_BYTES = BINARY_MAGIC.length + 1
 
 export class RegistryIntake {
@@ -37,6 +46,22 @@ export class RegistryIntake {
   #mode: 'unknown' | 'json' | 'binary' | 'refused' = 'unknown'
   /** In binary mode, until the first frame. */
   #isExpecting = false
+
+  /** Goes on where another stopped. */
+  constructor(state?: IntakeState) {
+    if (state === undefined) return
+    this.#mode = state.mode
+    this.push(state.unread)
+  }
+
+  /** Once `next` gave `undefined`. */
+  state(): IntakeState {
+    const frames = this.#frames.unread()
+    if (this.#mode === 'json' || (this.#mode === 'binary' && !this.#isExpecting))
+      return { mode: this.#mode, unread: frames }
+    const preamble = this.#isExpecting ? concat(BINARY_MAGIC, BINARY_PREAMBLE_END) : this.#head
+    return { mode: 'unknown', unread: concat(preamble, frames) }
+  }
 
   /** Bytes of what has begun and is not complete; a preamble is such a beginning (spec/05 §24 L26). */
   get pendingBytes(): number {

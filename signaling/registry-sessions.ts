@@ -5,6 +5,7 @@
 import { concat } from '../core/bytes.ts'
 import { WireError } from '../core/errors.ts'
 import type { Endpoint, Instant } from '../core/machine.ts'
+import type { Handed } from './handshake-inbox.ts'
 import {
   CONNECTIONS_MAX,
   CONNECTIONS_PER_SOURCE_MAX,
@@ -15,8 +16,8 @@ import {
 } from './limits.ts'
 import type { Log } from './log.ts'
 import type { Registry, RegistryNow } from './registry.ts'
-import { RegistryConnection } from './registry-connection.ts'
-import { RegistryIntake } from './registry-intake.ts'
+import { type ConnectionState, RegistryConnection } from './registry-connection.ts'
+import { type IntakeState, RegistryIntake } from './registry-intake.ts'
 import type { RegistryStore } from './registry-store.ts'
 import type { ReplicationFeed } from './replication-feed.ts'
 import type { RequestMetrics } from './request-metrics.ts'
@@ -79,6 +80,18 @@ export interface RegistrySession {
   drained(): void
   /** The channel is gone. */
   closed(): void
+  /** What another process of ours needs to go on with this client; `undefined` while it is being closed. */
+  state(): SessionState | undefined
+}
+
+/** A client between two requests, as plain data. */
+export interface SessionState {
+  readonly connection: ConnectionState
+  /** By node, what its last poll handed out. */
+  readonly handed: readonly (readonly [nodeId: number, Handed])[]
+  readonly intake: IntakeState
+  readonly frameAt: Instant
+  readonly begunAt: Instant | undefined
 }
 
 interface Session {
@@ -144,24 +157,35 @@ export class RegistrySessions {
     }
   }
 
-  /** A client on a channel. `localAddress`: the address of ours it came to, where that is known. */
+  /**
+   * A client on a channel. `localAddress`: the address of ours it came to, where that is known. `resumed`: where
+   * another process of ours had got with it.
+   */
   accept(
     socket: RegistryChannel,
     source: Endpoint,
     localAddress: string | undefined,
+    resumed?: SessionState,
   ): RegistrySession {
     const session: Session = {
       socket,
       connection: new RegistryConnection(source, localAddress),
-      intake: new RegistryIntake(),
+      intake: new RegistryIntake(resumed?.intake),
       answers: [],
-      frameAt: this.#options.now().at,
-      begunAt: undefined,
+      frameAt: resumed?.frameAt ?? this.#options.now().at,
+      begunAt: resumed?.begunAt,
       pausedAt: undefined,
       unfinishedBytes: 0,
       isClosing: false,
     }
     this.#sessions.add(session)
+    if (resumed !== undefined) {
+      session.connection.resume(resumed.connection)
+      const { inbox } = this.#options.registry.desk
+      for (const [nodeId, handed] of resumed.handed)
+        inbox.resume(nodeId, session.connection, handed)
+      this.#account(session, session.intake.pendingBytes)
+    }
     return {
       read: (chunk) => this.#read(session, chunk),
       end: () => {
@@ -179,6 +203,18 @@ export class RegistrySessions {
         this.#dirty.delete(session)
         this.#account(session, 0)
       },
+      state: () => (session.isClosing ? undefined : this.#stateOf(session)),
+    }
+  }
+
+  #stateOf({ connection, intake, frameAt, begunAt }: Session): SessionState {
+    const { inbox } = this.#options.registry.desk
+    return {
+      connection: connection.state(),
+      handed: [...connection.polled].map((nodeId) => [nodeId, inbox.handedTo(nodeId, connection)]),
+      intake: intake.state(),
+      frameAt,
+      begunAt,
     }
   }
 

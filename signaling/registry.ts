@@ -139,7 +139,11 @@ export class Registry {
 
   /** Removes nodes not seen for 180 s and whatever else has expired. */
   handleTimeout(now: RegistryNow): void {
-    if (now.at < this.#sweepAt) return
+    if (now.at >= this.#sweepAt) this.sweep(now)
+  }
+
+  /** The same at once. */
+  sweep(now: RegistryNow): void {
     this.#sweepAt = now.at + SWEEP_INTERVAL_MS
     const desk = this.#desk
     const isStandby = desk.options.isStandby === true

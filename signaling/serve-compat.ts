@@ -4,7 +4,6 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Endpoint } from '../core/machine.ts'
-import { TokenBuckets } from '../core/rate-limit.ts'
 import {
   COMPAT_CLOSE,
   COMPAT_MESSAGE_MAX,
@@ -17,9 +16,9 @@ import type { CompatWires } from './compat-wires.ts'
 import type { CompatLimits } from './limits.ts'
 import type { Log } from './log.ts'
 import type { RegistryChannel, RegistrySessions } from './registry-sessions.ts'
-import { rateKey } from './request-fields.ts'
 import { canonicalIp } from './serve-address.ts'
 import type { Admission, SocketDoor } from './socket-routes.ts'
+import { UpgradeRates } from './upgrade-rates.ts'
 
 /** How long a peer may take to answer a close. */
 const CLOSE_MS = 2000
@@ -114,19 +113,16 @@ export class RegistryDoor implements SocketDoor<WebSocket> {
   readonly path: string = REGISTRY_PATH
   readonly protocol: string = REGISTRY_PROTOCOL
   readonly #sessions: RegistrySessions
-  readonly #upgrades: TokenBuckets<string>
+  readonly #upgrades: UpgradeRates
   readonly #sockets = new Set<WebSocket>()
 
   constructor(sessions: RegistrySessions, limits: CompatLimits) {
     this.#sessions = sessions
-    this.#upgrades = new TokenBuckets({
-      burst: limits.upgradeBurst,
-      perSecond: limits.upgradesPerSecond,
-    })
+    this.#upgrades = new UpgradeRates(limits)
   }
 
   admit({ address }: Endpoint): Admission {
-    if (!this.#upgrades.take(rateKey(address), performance.now())) return 'rate-limited'
+    if (!this.#upgrades.take(address, performance.now())) return 'rate-limited'
     return this.#sessions.hasRoom(address) ? 'admitted' : 'full'
   }
 

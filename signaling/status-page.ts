@@ -11,7 +11,12 @@ const NUMBERS: readonly (readonly [keyof RegistryStats, string])[] = [
 ]
 const ROWS_MAX = 100
 
-export function statusPage(stats: RegistryStats, hasConsole: boolean): string {
+/** `limitations` are sentences of ours: plain text, without markup. */
+export function statusPage(
+  stats: RegistryStats,
+  hasConsole: boolean,
+  limitations: readonly string[] = [],
+): string {
   const numbers = NUMBERS.map(
     ([name, label]) =>
       `<div><dt>${label}</dt><dd data-stat="${name}">${String(stats[name])}</dd></div>`,
@@ -36,6 +41,7 @@ export function statusPage(stats: RegistryStats, hasConsole: boolean): string {
 <dl>
 ${numbers}
 </dl>
+${limitations.map((one) => `<p class="limitation">${one}</p>`).join('\n')}
 <section aria-labelledby="nodes-title">
 <h2 id="nodes-title">Nodes</h2>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="nodes-title">
@@ -94,7 +100,7 @@ header { display: flex; flex-wrap: wrap; justify-content: space-between; align-i
 h1 { font-size: 1.5rem; margin: 0; }
 h2 { font-size: 1.125rem; margin: 2rem 0 0.5rem; }
 a { color: light-dark(#0b5cad, #6db3f8); }
-header p, #more { color: var(--soft); margin: 0.5rem 0; }
+header p, .limitation, #more { color: var(--soft); margin: 0.5rem 0; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1rem; margin: 1.5rem 0 0; }
 dl div { background: var(--card); border: 1px solid var(--line); border-radius: 0.5rem; padding: 1rem; }
 dt { color: var(--soft); font-size: 0.875rem; }

@@ -52,6 +52,11 @@ export class RegistryFrameDecoder {
     return this.#end - this.#start
   }
 
+  /** A copy of what has begun and is not complete: pushed into another decoder, it goes on there. */
+  unread(): Uint8Array {
+    return this.#buffer.slice(this.#start, this.#end)
+  }
+
   /** Appends a copy of `bytes`. */
   push(bytes: Uint8Array): void {
     if (this.#error !== undefined || bytes.length === 0) return

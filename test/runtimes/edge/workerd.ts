@@ -1,4 +1,5 @@
 /** A worker of ours in workerd, by miniflare: bundled as a user's bundler does, without Node's compatibility. */
+import { createInterface } from 'node:readline'
 import { build } from 'esbuild'
 import { Miniflare, type MiniflareOptions } from 'miniflare'
 
@@ -14,6 +15,8 @@ export interface WorkerdOptions {
   readonly bindings?: Readonly<Record<string, string>>
   /** 0 or absent: any. */
   readonly port?: number
+  /** Takes the lines that the worker logs; without it they go to standard error. */
+  readonly onlog?: (line: string) => void
 }
 
 export interface Workerd {
@@ -37,8 +40,8 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     host: '127.0.0.1',
     port,
     handleRuntimeStdio: (stdout, stderr) => {
-      for (const stream of [stdout, stderr])
-        stream.on('data', (piece: Buffer) => process.stderr.write(piece))
+      for (const input of [stdout, stderr])
+        createInterface({ input }).on('line', options.onlog ?? ((line) => console.error(line)))
     },
   }
   const miniflare = new Miniflare(settings)
