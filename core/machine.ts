@@ -19,6 +19,7 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** False when either is missing. */
 export function sameEndpoint(a: Endpoint | undefined, b: Endpoint | undefined): boolean {
   return (
     a === b || (a !== undefined && b !== undefined && a.port === b.port && a.address === b.address)

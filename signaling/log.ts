@@ -21,6 +21,7 @@ export interface LogOptions {
   readonly time: () => string
 }
 
+/** A log that writes lines of at least this level. */
 export function createLog({ level, format, write, time }: LogOptions): Log {
   const least = LOG_LEVELS.indexOf(level)
   const at =

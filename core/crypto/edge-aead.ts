@@ -6,6 +6,7 @@
 import { equals } from '../bytes.ts'
 import type { Aead, AsyncAead } from './provider.ts'
 
+/** An AEAD whose work is done outside of the machine. */
 export class EdgeAead implements Aead {
   readonly later: AsyncAead
   #nonce: Uint8Array | undefined

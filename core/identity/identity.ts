@@ -6,6 +6,7 @@ import { equals, fromBase64, toBase64, utf8 } from '../bytes.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import { SecurityError } from '../errors.ts'
 
+/** An Ed25519 key pair in memory: the address of a node belongs to it. */
 export class Identity {
   /** 32 bytes. */
   readonly publicKey: Uint8Array

@@ -45,6 +45,7 @@ export type CompatMessage =
 const TEXT_MAX = 4096
 const NONCE = /^[0-9a-fA-F]{64}$/
 
+/** JSON in one text message of the WebSocket (spec/09). */
 export function encodeCompatMessage(message: CompatMessage): string {
   switch (message.type) {
     case 'auth_challenge':

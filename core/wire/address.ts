@@ -19,6 +19,7 @@ export const ADDRESS_BYTES = 6
 /** Node number of a network's broadcast address. */
 export const BROADCAST_NODE = 0xffffffff
 
+/** `N:NNNN.HHHH.LLLL` (spec/01). */
 export function formatAddress({ network, node }: Address): string {
   return `${network}:${hex4(network)}.${hex4(node >>> 16)}.${hex4(node & 0xffff)}`
 }
@@ -43,6 +44,7 @@ export function parseAddress(text: string): Address {
   return { network, node: ((high << 16) | low) >>> 0 }
 }
 
+/** `N:NNNN.HHHH.LLLL:port`. */
 export function formatSocketAddress({ address, port }: SocketAddress): string {
   return `${formatAddress(address)}:${port}`
 }

@@ -111,6 +111,7 @@ export function keyExchangeSigningBytes(sender: number, publicKey: Uint8Array): 
   return out
 }
 
+/** PILA: the tunnel key, signed by the identity. */
 export function encodeKeyExchangeFrame(frame: KeyExchangeFrame): Uint8Array {
   const out = new Uint8Array(KEY_EXCHANGE_BYTES)
   const view = viewOf(out)
@@ -147,6 +148,7 @@ export interface AnonymousKeyExchangeFrame {
   readonly publicKey: Uint8Array
 }
 
+/** PILK: the tunnel key alone, which proves nothing. */
 export function encodeAnonymousKeyExchangeFrame(frame: AnonymousKeyExchangeFrame): Uint8Array {
   const out = new Uint8Array(ANONYMOUS_KEY_EXCHANGE_BYTES)
   const view = viewOf(out)

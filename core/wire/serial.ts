@@ -9,10 +9,12 @@ export function serialDistance(a: number, b: number): number {
   return (a - b) | 0
 }
 
+/** Whether `a` is after `b`. */
 export function serialAfter(a: number, b: number): boolean {
   return ((a - b) | 0) > 0
 }
 
+/** Whether `a` is after `b`, or the same. */
 export function serialAtOrAfter(a: number, b: number): boolean {
   return ((a - b) | 0) >= 0
 }

@@ -36,7 +36,7 @@ export class IdentityVault {
    * The stored identity, or a new one that is then stored. A `recoveryPassphrase` matters only when it is made: a key
    * that the browser holds can never be read again, so what `export` gives is made now or not at all.
    *
-   * @throws {SecurityError} `ERR_IDENTITY_INVALID`; {@link StorageError} `ERR_STORE_IO`.
+   * @throws {SecurityError} `ERR_IDENTITY_INVALID`; {StorageError} `ERR_STORE_IO`.
    */
   load({ recoveryPassphrase }: { readonly recoveryPassphrase?: string } = {}): Promise<Signer> {
     return this.#exclusively(async () => {

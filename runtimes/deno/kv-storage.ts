@@ -6,6 +6,7 @@ import { missing } from './permission.ts'
 /** Before each key, so that others can use the same database. */
 const PREFIX = 'pilot'
 
+/** Identity and trust in Deno.Kv. */
 export class KvStorage implements Storage, Disposable {
   readonly #kv: Deno.Kv
 

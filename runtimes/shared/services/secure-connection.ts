@@ -47,6 +47,7 @@ const UNREAD_BYTES_MAX = 1024 * 1024
 
 const nonces = new AuthNonces()
 
+/** An encrypted channel on a stream, and who the other end is. */
 export class SecureConnection implements AsyncDisposable {
   /** Settles when the channel is open: on the listening side of `auto` when the client has spoken. */
   readonly opened: Promise<SecureInfo>
