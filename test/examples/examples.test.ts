@@ -1,4 +1,9 @@
 /** The examples that are programs, by the commands of their READMEs, from the built package by its public name. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { createRendezvous, type Rendezvous } from '../../signaling/index.ts'
 import { buildPackage } from '../build-package.ts'
@@ -30,6 +35,26 @@ it.each([
   'bun run examples/hello/hello.ts',
 ])('hello: %s', async (command) => {
   expect(await run('hello', command, { more })).toBe('hello, alice')
+})
+
+it('runtimes/README.md: two programs that trust each other first', async () => {
+  const root = join(import.meta.dirname, '../..')
+  const readme = readFileSync(join(root, 'runtimes/README.md'), 'utf8')
+  // Inside of the project, where `pilot-ts` is its build.
+  const folder = mkdtempSync(join(root, 'dist/.two-programs-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const where = `registry: '${place.registry}', beacon: '${place.beacon}'`
+  for (const name of ['alice', 'bob']) {
+    const code = new RegExp(`\`\`\`ts\n(// ${name}\\.ts[^]*?)\`\`\``).exec(readme)?.[1] ?? ''
+    const here = code.replace("registry: '127.0.0.1:9000'", where)
+    writeFileSync(join(folder, `${name}.ts`), here.replaceAll("'./", `'${folder}/`))
+  }
+  const alice = spawn(process.execPath, [join(folder, 'alice.ts')])
+  onTestFinished(() => void alice.kill('SIGKILL'))
+  const [number] = (await once(alice.stdout, 'data')) as [Buffer]
+  const bob = spawn(process.execPath, [join(folder, 'bob.ts'), number.toString().trim()])
+  onTestFinished(() => void bob.kill('SIGKILL'))
+  expect(await text(bob.stdout)).toBe('hello\n')
 })
 
 it('http: a server and a client of node:http', async () => {
