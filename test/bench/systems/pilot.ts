@@ -18,7 +18,7 @@ async function node(setup: Setup) {
   })
 }
 
-function channelOf(connection: PilotConnection, ondata = (_: Uint8Array): void => {}): Channel {
+function channelOf(connection: PilotConnection, ondata?: Channel['ondata']): Channel {
   let wake: (() => void) | undefined
   const rest = async (data: Uint8Array): Promise<void> => {
     for (let left = data; left.length > 0; ) {
@@ -31,7 +31,7 @@ function channelOf(connection: PilotConnection, ondata = (_: Uint8Array): void =
   // What could not be written yet goes before what comes next.
   let queue: Promise<void> | undefined
   const channel: Channel = {
-    ondata,
+    ondata: ondata ?? (() => {}),
     write(data) {
       if (queue === undefined) {
         const taken = connection.write(data)
@@ -52,7 +52,7 @@ function channelOf(connection: PilotConnection, ondata = (_: Uint8Array): void =
       channel.ondata(data)
     if (connection.ended) connection.close()
   }
-  connection.onreadable() // the answer to what went along may be there
+  if (ondata !== undefined) connection.onreadable() // the answer to what went along may be there
   return channel
 }
 
