@@ -22,7 +22,8 @@ export type Extra = readonly [name: string, run: () => Promise<void>]
 
 /** Empty for what is not installed. */
 export async function extrasOf(options: ExtrasOptions): Promise<readonly Extra[]> {
-  await buildPackage()
+  const needsBuild = ['deno', 'bun', 'workerd'].some((name) => options.command(name) !== undefined)
+  if (needsBuild) await buildPackage()
   const edgeRun = (): Promise<void> => edgeExampleScenario(options.rendezvousUrl)
   const [deno, bun] = [options.command('deno'), options.command('bun')]
   return [

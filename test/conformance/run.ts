@@ -163,8 +163,10 @@ async function matrix(runner: Runner, kinds: readonly Kind[]): Promise<void> {
     for (const [to, target] of peers) {
       const key = `${from} to ${to}`
       try {
-        const path = { path: pathBetween(from, dialer, to, target) }
-        dialer.worker.command({ type: 'dial', nodeId: target.nodeId, ...(from === to ? {} : path) })
+        // Which one it is can be known only where there is an interface for WebRTC.
+        const isKnown = from !== to && process.env[INSIDE] !== undefined
+        const path = isKnown ? { path: pathBetween(from, dialer, to, target) } : {}
+        dialer.worker.command({ type: 'dial', nodeId: target.nodeId, ...path })
         const { outcome } = await dialer.worker.report('transfer')
         cells.set(key, outcome)
         const expected = from === to ? 'ERR_DIAL_SELF' : ''

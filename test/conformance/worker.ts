@@ -69,9 +69,9 @@ export type WorkerCommand =
   | { readonly type: 'end' }
 
 const TRANSFER_BYTES = 8 << 20
-const TRANSFER_MS = 20_000
+const TRANSFER_MS = 40_000
 const TRUST_MS = 20_000
-const PATH_TRIALS = 150
+const PATH_TRIALS = 400
 const PATH_TRIAL_MS = 50
 const PORT = 4000
 
