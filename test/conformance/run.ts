@@ -1,19 +1,19 @@
 /**
- * The conformance suite in every runtime that is installed, each in processes or pages of its own against one
- * rendezvous, and then every runtime to every other. Prints both tables; ends with 1 when a cell failed, with 77 when
- * all that ran passed and a runtime is missing. With an argument, e.g. `node,deno`, only in these. `--markdown` writes
- * the tables into README.md here.
+ * The conformance suite in every runtime that is installed, each in processes or pages of its own, and then every
+ * runtime to every other. Prints both tables; ends with 1 when a cell failed, with 77 when all that ran passed and a
+ * runtime is missing. With an argument, e.g. `node,deno`, only in these. `--markdown` writes the tables into README.md
+ * here.
  *
  * All of it runs in a network namespace of its own, which browsers need for WebRTC (test/browser/namespace.mjs).
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { inNamespace, namespaceHindrance, prepareBrowsers } from '../browser/namespace.mjs'
 import { extrasOf } from './extras.ts'
-import { BrowserHost, isInstalled, pageFiles } from './pages.ts'
+import { BrowserHost, isInstalled, type PageFiles, pageFiles } from './pages.ts'
 import { type Launch, type OpenPage, Runner, type Worker } from './runner.ts'
 import { BROWSER_NAMES, KIND_NAMES, PROCESSES, TRANSPORTS, type Transport } from './runtimes.ts'
 import type { ScenarioResult } from './suite.ts'
@@ -74,7 +74,8 @@ async function main(): Promise<number> {
   const home = mkdtempSync(join(tmpdir(), 'pilot-conformance-'))
   const browsers = new BrowserHost()
   const hasPages = process.env[INSIDE] !== undefined && BROWSER_NAMES.some(wanted)
-  const runner = await Runner.start(home, hasPages ? await pageFiles() : new Map())
+  const files: PageFiles = hasPages ? await pageFiles() : new Map()
+  const runner = await Runner.start(home, files)
   try {
     const processes = processesIn(home)
     const pages = BROWSER_NAMES.filter((name) => {
@@ -91,7 +92,7 @@ async function main(): Promise<number> {
         (transport): Kind => ({ runtime, transport, name: `${runtime}-${transport}`, launch }),
       ),
     )
-    await suites(runner, kinds)
+    await suites(home, files, kinds)
     await matrix(runner, kinds)
     for (const line of notes.lines) console.log(line)
     await extras(runner, home, processes)
@@ -123,10 +124,13 @@ function processesIn(home: string): ReadonlyMap<string, Launch> {
   return new Map(installed)
 }
 
-/** One after the other: each restarts the rendezvous. */
-async function suites(runner: Runner, kinds: readonly Kind[]): Promise<void> {
+/** Each with a rendezvous of its own, which it restarts. */
+async function suites(home: string, files: PageFiles, kinds: readonly Kind[]): Promise<void> {
   const columns = new Map<string, readonly ScenarioResult[]>()
-  for (const { name, transport, launch } of kinds) {
+  await inPairs(kinds, async ({ name, transport, launch }) => {
+    const directory = join(home, name)
+    mkdirSync(directory)
+    const runner = await Runner.start(directory, files)
     const worker = runner.launch(launch, { mode: 'suite', transport, name })
     try {
       const report = await worker.report('suite', 'cannot')
@@ -140,8 +144,8 @@ async function suites(runner: Runner, kinds: readonly Kind[]): Promise<void> {
     } catch (error) {
       failures.push(String(error))
     }
-    await worker.stop()
-  }
+    await runner.close()
+  })
   const scenarios = new Set([...columns.values()].flatMap((one) => one.map(({ name }) => name)))
   print({
     title: 'Conformance, ms',
@@ -234,7 +238,7 @@ async function extras(
 ): Promise<void> {
   console.log('')
   const command = (runtime: string): string | undefined => processes.get(runtime)?.command
-  for (const [name, run] of await extrasOf({ home, ...runner.places, command })) {
+  await inPairs(await extrasOf({ home, ...runner.places, command }), async ([name, run]) => {
     const outcome = await run().then(
       () => 'ok',
       (error: unknown) => {
@@ -243,7 +247,16 @@ async function extras(
       },
     )
     console.log(`${outcome.padEnd(6)}${name}`)
+  })
+}
+
+/** Two at a time: much of what is done here is waiting. */
+async function inPairs<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  const waiting = [...all]
+  const next = async (): Promise<void> => {
+    for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) await work(one)
   }
+  await Promise.all([next(), next()])
 }
 
 function unable(name: string): string | undefined {
