@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildPackage } from '../build-package.ts'
-import { edgeExampleScenario } from './edge-example.ts'
+import { edgeAgentScenario, edgeRendezvousScenario, serviceScenario } from './edge-example.ts'
 import { pinnedScenario, rendezvousScenario } from './rendezvous.ts'
 import type { RunnerPlaces } from './runner.ts'
 import { equal, within } from './tools.ts'
@@ -24,7 +24,6 @@ export type Extra = readonly [name: string, run: () => Promise<void>]
 export async function extrasOf(options: ExtrasOptions): Promise<readonly Extra[]> {
   const needsBuild = ['deno', 'bun', 'workerd'].some((name) => options.command(name) !== undefined)
   if (needsBuild) await buildPackage()
-  const edgeRun = (): Promise<void> => edgeExampleScenario(options.rendezvousUrl)
   const [deno, bun] = [options.command('deno'), options.command('bun')]
   return [
     ...(deno === undefined ? [] : denoExtras(deno, options)),
@@ -34,7 +33,15 @@ export async function extrasOf(options: ExtrasOptions): Promise<readonly Extra[]
     ...(deno === undefined || bun === undefined ? [] : exampleExtras(deno, bun, options)),
     ...(options.command('workerd') === undefined
       ? []
-      : [['examples: the edge agent in workerd', edgeRun] as const]),
+      : workerdExtras(options)),
+  ]
+}
+
+function workerdExtras({ rendezvousUrl }: ExtrasOptions): readonly Extra[] {
+  return [
+    ['examples: the edge agent in workerd', () => edgeAgentScenario(rendezvousUrl)],
+    ['examples: the rendezvous in workerd, and the agent there', edgeRendezvousScenario],
+    ['nodes and rendezvous of one worker, by its stub', serviceScenario],
   ]
 }
 

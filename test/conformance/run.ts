@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { inNamespace, namespaceHindrance, prepareBrowsers } from '../browser/namespace.mjs'
 import { extrasOf } from './extras.ts'
+import { NodeHost, type RendezvousHost, WorkerdHost } from './hosts.ts'
 import { BrowserHost, isInstalled, type PageFiles, pageFiles } from './pages.ts'
 import { type Launch, type OpenPage, Runner, type Worker } from './runner.ts'
 import { BROWSER_NAMES, KIND_NAMES, PROCESSES, TRANSPORTS, type Transport } from './runtimes.ts'
@@ -75,7 +76,7 @@ async function main(): Promise<number> {
   const browsers = new BrowserHost()
   const hasPages = process.env[INSIDE] !== undefined && BROWSER_NAMES.some(wanted)
   const files: PageFiles = hasPages ? await pageFiles() : new Map()
-  const runner = await Runner.start(home, files)
+  const runner = await Runner.start(home, await NodeHost.start(home), files)
   try {
     const processes = processesIn(home)
     const pages = BROWSER_NAMES.filter((name) => {
@@ -92,8 +93,9 @@ async function main(): Promise<number> {
         (transport): Kind => ({ runtime, transport, name: `${runtime}-${transport}`, launch }),
       ),
     )
-    await suites(home, files, kinds)
-    await matrix(runner, kinds)
+    await suites({ title: 'Conformance, ms', home, files, kinds, host: NodeHost })
+    await matrix(runner, kinds, 'From (row) to (column): path, MB/s of 8 MiB there and back')
+    if (wanted('workerd')) await atWorkerd(home, kinds)
     for (const line of notes.lines) console.log(line)
     await extras(runner, home, processes)
   } finally {
@@ -124,13 +126,38 @@ function processesIn(home: string): ReadonlyMap<string, Launch> {
   return new Map(installed)
 }
 
+/** The same of the processes without UDP, where the rendezvous is a worker. */
+async function atWorkerd(parent: string, all: readonly Kind[]): Promise<void> {
+  const home = join(parent, 'at-workerd')
+  mkdirSync(home)
+  const kinds = all.filter(
+    ({ launch, transport }) => transport === 'compat' && typeof launch !== 'function',
+  )
+  const title = 'Conformance at a rendezvous in workerd, ms'
+  await suites({ title, home, files: new Map(), kinds, host: WorkerdHost })
+  const runner = await Runner.start(home, await WorkerdHost.start(home))
+  try {
+    await matrix(runner, kinds, 'At a rendezvous in workerd: path, MB/s of 8 MiB there and back')
+  } finally {
+    await runner.close()
+  }
+}
+
+interface SuitesOptions {
+  readonly title: string
+  readonly home: string
+  readonly files: PageFiles
+  readonly kinds: readonly Kind[]
+  readonly host: { start(home: string): Promise<RendezvousHost> }
+}
+
 /** Each with a rendezvous of its own, which it restarts. */
-async function suites(home: string, files: PageFiles, kinds: readonly Kind[]): Promise<void> {
+async function suites({ title, home, files, kinds, host }: SuitesOptions): Promise<void> {
   const columns = new Map<string, readonly ScenarioResult[]>()
   await inPairs(kinds, async ({ name, transport, launch }) => {
     const directory = join(home, name)
     mkdirSync(directory)
-    const runner = await Runner.start(directory, files)
+    const runner = await Runner.start(directory, await host.start(directory), files)
     const worker = runner.launch(launch, { mode: 'suite', transport, name })
     try {
       const report = await worker.report('suite', 'cannot')
@@ -148,7 +175,7 @@ async function suites(home: string, files: PageFiles, kinds: readonly Kind[]): P
   })
   const scenarios = new Set([...columns.values()].flatMap((one) => one.map(({ name }) => name)))
   print({
-    title: 'Conformance, ms',
+    title,
     rows: [...scenarios],
     columns: kinds.map(({ name }) => name),
     cell: (scenario, column) => {
@@ -160,7 +187,7 @@ async function suites(home: string, files: PageFiles, kinds: readonly Kind[]): P
 }
 
 /** Message and 8 MiB there and back, from every kind to every kind. */
-async function matrix(runner: Runner, kinds: readonly Kind[]): Promise<void> {
+async function matrix(runner: Runner, kinds: readonly Kind[], title: string): Promise<void> {
   const peers = await startPeers(runner, kinds)
   const cells = new Map<string, TransferOutcome>()
   for (const [from, dialer] of peers)
@@ -184,7 +211,7 @@ async function matrix(runner: Runner, kinds: readonly Kind[]): Promise<void> {
     if (!(await worker.ends())) failures.push(`${name}: it does not end by itself`)
   const names = kinds.map(({ name }) => name)
   print({
-    title: 'From (row) to (column): path, MB/s of 8 MiB there and back',
+    title,
     rows: names,
     columns: names,
     cell: (from, to) => {

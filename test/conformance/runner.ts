@@ -6,11 +6,10 @@ import { spawn } from 'node:child_process'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { createRendezvous, type Rendezvous, type RendezvousOptions } from '../../signaling/index.ts'
+import type { RendezvousHost } from './hosts.ts'
 import type { PageFiles } from './pages.ts'
 import type { WorkerCommand, WorkerReport, WorkerSettings } from './worker.ts'
 
-const REGISTRATIONS_PER_MINUTE = 10_000
 /** Longest wait for a worker, its start included. */
 const REPORT_MS = 60_000
 
@@ -37,28 +36,15 @@ export interface RunnerPlaces {
 }
 
 export class Runner {
-  #rendezvous: Rendezvous
-  #options: RendezvousOptions
+  readonly #host: RendezvousHost
   readonly #server: Server
   readonly #home: string
   readonly #pages: PageFiles
   readonly #workers = new Map<string, Worker>()
 
-  private constructor(
-    rendezvous: Rendezvous,
-    options: RendezvousOptions,
-    home: string,
-    pages: PageFiles,
-  ) {
-    this.#rendezvous = rendezvous
+  private constructor(host: RendezvousHost, home: string, pages: PageFiles) {
+    this.#host = host
     this.#pages = pages
-    const endpoint = (port: number | undefined): string => `127.0.0.1:${port}`
-    this.#options = {
-      ...options,
-      registryAddress: endpoint(rendezvous.registryEndpoint.port),
-      beaconAddress: endpoint(rendezvous.beaconEndpoint.port),
-      httpAddress: endpoint(rendezvous.httpEndpoint?.port),
-    }
     this.#home = home
     this.#server = createServer((request, response) => {
       const file = this.#pages.get(request.url ?? '')
@@ -77,23 +63,19 @@ export class Runner {
     })
   }
 
-  /** @param home a directory for all that is kept. */
-  static async start(home: string, pages: PageFiles = new Map()): Promise<Runner> {
-    const options: RendezvousOptions = {
-      registryAddress: '127.0.0.1:0',
-      beaconAddress: '127.0.0.1:0',
-      httpAddress: '127.0.0.1:0',
-      storePath: join(home, 'registry.db'),
-      limits: { registrationsPerMinute: REGISTRATIONS_PER_MINUTE },
-    }
-    const runner = new Runner(await createRendezvous(options), options, home, pages)
+  /** @param home a directory for all that is kept. @param host is closed with the runner. */
+  static async start(
+    home: string,
+    host: RendezvousHost,
+    pages: PageFiles = new Map(),
+  ): Promise<Runner> {
+    const runner = new Runner(host, home, pages)
     await new Promise<void>((resolve) => runner.#server.listen(0, '127.0.0.1', resolve))
     return runner
   }
 
   get places(): RunnerPlaces {
-    const { registryAddress: registry, beaconAddress: beacon } = this.#options
-    return { registry, beacon, rendezvousUrl: this.#rendezvous.httpUrl ?? '' }
+    return this.#host.places
   }
 
   launch(
@@ -118,7 +100,7 @@ export class Runner {
       this.#server.close(() => resolve())
       this.#server.closeAllConnections()
     })
-    await this.#rendezvous.close()
+    await this.#host.close()
   }
 
   async #answer(what: string, name: string, request: IncomingMessage): Promise<unknown> {
@@ -130,8 +112,7 @@ export class Runner {
       return worker.take(JSON.parse(Buffer.concat(pieces).toString()) as WorkerReport)
     if (what === 'command') return worker.nextCommand()
     if (what !== 'restart') throw new Error(`there is no ${what}`)
-    await this.#rendezvous.close()
-    this.#rendezvous = await createRendezvous(this.#options)
+    await this.#host.restart()
     return {}
   }
 }
