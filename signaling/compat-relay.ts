@@ -42,6 +42,8 @@ export interface CompatRelayOptions {
    * node is not registered any more. Default true.
    */
   readonly pings?: boolean
+  /** The runtime answers `COMPAT_ALIVE`; nodes are told. Default false. */
+  readonly answersAlive?: boolean
 }
 
 /** One WebSocket. Its fields are the relay's. */
@@ -246,7 +248,9 @@ export class CompatRelay {
     connection.state = 'open'
     connection.nodeId = nodeId
     this.#byNode.set(nodeId, connection)
-    this.#push({ type: 'text', connection, text: encodeCompatMessage({ type: 'auth_ok' }) })
+    const alive = this.#options.answersAlive === true ? ({ alive: true } as const) : {}
+    const reply = encodeCompatMessage({ type: 'auth_ok', ...alive })
+    this.#push({ type: 'text', connection, text: reply })
   }
 
   /**

@@ -10,6 +10,8 @@ export const COMPAT_PROTOCOL = 'pilot.v1'
 /** Our own second door: registry frames over a WebSocket (spec/10 §7). */
 export const REGISTRY_PATH = '/v1/registry'
 export const REGISTRY_PROTOCOL = 'pilot.registry.v1'
+/** A question for a sign of life, and its answer, where `auth_ok` has said so. */
+export const COMPAT_ALIVE = '{"type":"alive"}'
 /** Largest message either side takes, in bytes (spec/09). */
 export const COMPAT_MESSAGE_MAX = 65_536
 /** Close codes and the reasons that go with them (spec/09, RFC 6455 §7.4.1). */
@@ -39,7 +41,11 @@ export type CompatMessage =
       /** 64 bytes. */
       readonly signature: Uint8Array
     }
-  | { readonly type: 'auth_ok' }
+  | {
+      readonly type: 'auth_ok'
+      /** The text `COMPAT_ALIVE` is answered by itself, without anybody being woken for it (spec/10 §8). */
+      readonly alive?: true
+    }
 
 /** No message of this kind is longer; longer text is refused unread. */
 const TEXT_MAX = 4096
@@ -62,7 +68,7 @@ export function encodeCompatMessage(message: CompatMessage): string {
 }
 
 /**
- * Unknown members are ignored, as is everything in `auth_ok` but its type.
+ * Unknown members are ignored.
  *
  * @throws {WireError} `ERR_WIRE_LENGTH` above 4096 characters, `ERR_WIRE_TYPE` for an unknown type,
  * `ERR_WIRE_VALUE` for anything else that does not fit.
@@ -85,7 +91,7 @@ export function decodeCompatMessage(text: string): CompatMessage {
     case 'auth_reply':
       return decodeReply(members)
     case 'auth_ok':
-      return { type: 'auth_ok' }
+      return members.alive === true ? { type: 'auth_ok', alive: true } : { type: 'auth_ok' }
     default:
       throw new WireError('ERR_WIRE_TYPE', 'unknown type of authentication message')
   }

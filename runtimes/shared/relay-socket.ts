@@ -5,6 +5,7 @@
  */
 import {
   BEACON_TYPE,
+  COMPAT_ALIVE,
   COMPAT_CLOSE,
   COMPAT_MESSAGE_MAX,
   COMPAT_PROTOCOL,
@@ -73,7 +74,13 @@ type State =
   | { readonly name: 'idle' }
   | { readonly name: 'waiting' }
   | { readonly name: 'dialing'; readonly socket: WebSocketLike; hasReplied: boolean }
-  | { readonly name: 'open'; readonly socket: WebSocketLike; readonly since: Instant }
+  | {
+      readonly name: 'open'
+      readonly socket: WebSocketLike
+      readonly since: Instant
+      /** It answers `COMPAT_ALIVE`. */
+      readonly answersAlive: boolean
+    }
   | { readonly name: 'replaced' }
   | { readonly name: 'closed' }
 
@@ -232,7 +239,12 @@ export class RelaySocket implements DatagramSocket {
       state.hasReplied = true
       this.#reply(socket, message.nonce, message.ts)
     } else if (message.type === 'auth_ok' && state.hasReplied) {
-      this.#enter({ name: 'open', socket, since: this.#heardAt })
+      const answersAlive = message.alive === true
+      if (answersAlive) {
+        this.#hasEchoed = true // silence is no sign that it never answers
+        this.#echoMisses = 0
+      }
+      this.#enter({ name: 'open', socket, since: this.#heardAt, answersAlive })
       this.#keepAlive(socket)
       this.onevent?.({ type: 'relay-connected' })
     } else this.#fail(socket, `${message.type} out of turn`)
@@ -288,8 +300,8 @@ export class RelaySocket implements DatagramSocket {
   }
 
   /**
-   * A page can send no ping and sees none, so the relay is asked to relay something to ourselves (spec/10 §8).
-   * What comes back, or anything else, is life.
+   * A page can send no ping and sees none, so the relay is asked to relay something to ourselves, or by the text that
+   * it said it answers (spec/10 §8). What comes back, or anything else, is life.
    */
   #keepAlive(socket: WebSocketLike): void {
     const { clock } = this.#options
@@ -307,11 +319,15 @@ export class RelaySocket implements DatagramSocket {
     if (this.#echoMisses >= ECHO_MISSES_MAX) return // it would say nothing
     this.#cancelTimer()
     const nodeId = this.#nodeId
-    const frame = encodePunchFrame() // means nothing to whoever might get it instead
-    this.#transmit(
-      socket,
-      encodeBeaconMessage({ type: 'relay', senderId: nodeId, destinationId: nodeId, frame }),
-    )
+    const state = this.#state
+    if (state.name === 'open' && state.answersAlive) this.#transmit(socket, COMPAT_ALIVE)
+    else {
+      const frame = encodePunchFrame() // means nothing to whoever might get it instead
+      this.#transmit(
+        socket,
+        encodeBeaconMessage({ type: 'relay', senderId: nodeId, destinationId: nodeId, frame }),
+      )
+    }
     this.#cancelTimer = clock.schedule(now + answerMs, () => {
       if (this.#heardAt >= now) return this.#keepAlive(socket)
       if (!this.#hasEchoed) this.#echoMisses++
@@ -330,9 +346,9 @@ export class RelaySocket implements DatagramSocket {
     return (state.name === 'dialing' || state.name === 'open') && state.socket === socket
   }
 
-  #transmit(socket: WebSocketLike, datagram: Uint8Array): void {
+  #transmit(socket: WebSocketLike, data: Uint8Array | string): void {
     try {
-      socket.send(datagram)
+      socket.send(data)
     } catch {
       this.drops['relay-down']++ // closing: its event follows
     }

@@ -8,6 +8,7 @@ import { defineWebSocketHelper, WSContext } from 'hono/ws'
 import { nobleCrypto } from '../../core/crypto/noble.ts'
 import type { Endpoint } from '../../core/machine.ts'
 import {
+  COMPAT_ALIVE,
   COMPAT_PATH,
   COMPAT_PROTOCOL,
   REGISTRY_PATH,
@@ -126,6 +127,7 @@ export class RendezvousObject {
         verify,
         registeredKey: (nodeId) => desk.nodes.live(nodeId)?.keyBytes,
         pings: false,
+        answersAlive: true,
       },
       clock.at - COMPAT_SWEEP_MS, // the alarm that wakes us finds it due
     )
@@ -194,6 +196,8 @@ export class RendezvousObject {
       origins: options.origins,
       onerror: (error) => log.error('WebSocket failed unexpectedly', { reason: String(error) }),
     })
+    const { WebSocketRequestResponsePair } = workerdGlobals()
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(COMPAT_ALIVE, COMPAT_ALIVE))
     this.#resume(clock)
     log.info('rendezvous awake', {
       nodes: desk.nodes.liveCount,

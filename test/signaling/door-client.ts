@@ -104,7 +104,7 @@ export async function joined(
   const id = await registered(rendezvous, who)
   const client = compat(rendezvous)
   await authenticate(client, id, who)
-  expect(await client.message(1)).toBe('{"type":"auth_ok"}')
+  expect(JSON.parse(String(await client.message(1)))).toMatchObject({ type: 'auth_ok' })
   return { id, client }
 }
 

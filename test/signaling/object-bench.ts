@@ -60,6 +60,7 @@ export class ObjectBench {
       readonly 0: object = {}
       readonly 1: BenchSocket = new BenchSocket()
     }
+    globals.WebSocketRequestResponsePair ??= class {}
     globals.Response = UpgradingResponse
     this.object = this.#wake()
   }

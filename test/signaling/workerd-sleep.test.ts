@@ -80,14 +80,22 @@ it('sleeps and wakes without losing a registration, a request for trust, a frame
   a.client.socket.send(relay(a.id, b.id, 0x50, 1))
   expect(await b.client.message(2)).toEqual(delivered(a.id, 0x50, 1))
 
-  // The runtime need not let it sleep at the first chance.
-  for (let trial = 2; trial <= 3 && awakenings().length === 1; trial++) {
-    await new Promise((resolve) => setTimeout(resolve, SLEEP_MS))
-    a.client.socket.send(relay(a.id, b.id, 0x50, trial))
-    expect(await b.client.message(trial + 1)).toEqual(delivered(a.id, 0x50, trial))
-    await new Promise((resolve) => setTimeout(resolve, LOG_MS))
+  // Questions for a sign of life are answered in its sleep.
+  const asking = setInterval(() => a.client.socket.send('{"type":"alive"}'), 3000)
+  try {
+    // The runtime need not let it sleep at the first chance.
+    for (let trial = 2; trial <= 3 && awakenings().length === 1; trial++) {
+      await new Promise((resolve) => setTimeout(resolve, SLEEP_MS))
+      a.client.socket.send(relay(a.id, b.id, 0x50, trial))
+      expect(await b.client.message(trial + 1)).toEqual(delivered(a.id, 0x50, trial))
+      await new Promise((resolve) => setTimeout(resolve, LOG_MS))
+    }
+  } finally {
+    clearInterval(asking)
   }
   await expect.poll(() => awakenings().length).toBe(2)
+  const answers = a.client.messages.filter((one) => one === '{"type":"alive"}')
+  expect(answers.length).toBeGreaterThan(2)
   // The two at the relay, and three at the registry.
   expect(awakenings().at(-1)?.sockets).toBe(5)
 

@@ -94,7 +94,7 @@ it('closes the older connection of a node with 1000', async () => {
   const second = compat(doors)
   await authenticate(second, id, identity('twice'))
   expect(await client.closed).toBe('1000 replaced')
-  expect(await second.message(1)).toBe('{"type":"auth_ok"}')
+  expect(await second.message(1)).toBe('{"type":"auth_ok","alive":true}')
 })
 
 it('closes a registry client on text, on bytes that are no frame, and on messages that are too large', async () => {

@@ -58,6 +58,11 @@ describe('vectors', () => {
     })
     expect(encodeCompatMessage({ type: 'auth_ok' })).toBe('{"type":"auth_ok"}')
     expect(decodeCompatMessage(' {"type":"auth_ok","more":[1]} ')).toEqual({ type: 'auth_ok' })
+    expect(decodeCompatMessage('{"type":"auth_ok","alive":true}')).toEqual({
+      type: 'auth_ok',
+      alive: true,
+    })
+    expect(decodeCompatMessage('{"type":"auth_ok","alive":1}')).toEqual({ type: 'auth_ok' })
   })
 })
 

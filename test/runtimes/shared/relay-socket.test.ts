@@ -389,6 +389,25 @@ describe('keepalive', () => {
     expect(received).toEqual(['relay 0600000009'])
   })
 
+  it('asks by a text where the relay said that it answers that, and goes on asking whatever comes of it', () => {
+    relay.identify(7)
+    for (let i = 0; i < 5; i++) {
+      current().text(CHALLENGE)
+      current().text('{"type":"auth_ok","alive":true}')
+      const socket = current()
+      socket.sent.length = 0
+      clock.advance(30_000)
+      expect(socket.sent).toEqual(['{"type":"alive"}'])
+      socket.text('{"type":"alive"}')
+      clock.advance(30_000)
+      expect(socket.sent).toHaveLength(2)
+      clock.advance(10_000)
+      expect(socket.isClosed).toBe(true)
+      clock.advance(60_000)
+    }
+    expect(received).toEqual([])
+  })
+
   it('asks nothing while frames come', () => {
     relay.identify(7)
     const socket = open()
