@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline'
 import { build } from 'esbuild'
 import { Miniflare, type MiniflareOptions } from 'miniflare'
 
+const WORKER_NAME = 'worker'
 export const COMPATIBILITY_DATE = '2026-07-01'
 
 export interface WorkerdOptions {
@@ -22,13 +23,18 @@ export interface WorkerdOptions {
 export interface Workerd {
   /** `http://host:port`, without a slash at its end. */
   readonly url: string
-  readonly miniflare: Miniflare
+  /**
+   * Takes an object's memory, as workerd does when nothing has happened for ten seconds: its WebSockets stay open
+   * (`hibernate`), or are closed as when it is moved.
+   */
+  evict(className: string, name: string, webSockets: 'hibernate' | 'close'): Promise<void>
   close(): Promise<void>
 }
 
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   const { objects = {}, directory, bindings = {}, port = 0 } = options
   const settings: MiniflareOptions = {
+    name: WORKER_NAME,
     modules: [{ type: 'ESModule', path: 'worker.js', contents: await bundle(options.entry) }],
     compatibilityDate: COMPATIBILITY_DATE,
     durableObjects: Object.fromEntries(
@@ -46,7 +52,12 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   }
   const miniflare = new Miniflare(settings)
   const url = await miniflare.ready
-  return { url: url.origin, miniflare, close: () => miniflare.dispose() }
+  return {
+    url: url.origin,
+    evict: (className, name, webSockets) =>
+      miniflare.unsafeEvictDurableObject(WORKER_NAME, className, { name, webSockets }),
+    close: () => miniflare.dispose(),
+  }
 }
 
 /** Fails where anything of Node's would be needed. */
