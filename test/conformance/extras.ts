@@ -31,9 +31,7 @@ export async function extrasOf(options: ExtrasOptions): Promise<readonly Extra[]
       ? []
       : [rendezvousExtra('Bun', [bun, 'run'], options), pinnedExtra('bun', [bun, 'run'])]),
     ...(deno === undefined || bun === undefined ? [] : exampleExtras(deno, bun, options)),
-    ...(options.command('workerd') === undefined
-      ? []
-      : workerdExtras(options)),
+    ...(options.command('workerd') === undefined ? [] : workerdExtras(options)),
   ]
 }
 
