@@ -225,7 +225,12 @@ export class CompatRelay {
     this.#connections.add(connection)
     const { source, state, nodeId } = stored
     this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1)
-    if (state === 'open') this.#byNode.set(nodeId, connection)
+    if (state !== 'open') return connection
+    // Of two, the one that replaced the other: its close may not have left.
+    const other = this.#byNode.get(nodeId)
+    const isOlder = other !== undefined && other.openedAt > connection.openedAt
+    if (!isOlder) this.#byNode.set(nodeId, connection)
+    if (other !== undefined) this.#close(isOlder ? connection : other, COMPAT_CLOSE.replaced)
     return connection
   }
 

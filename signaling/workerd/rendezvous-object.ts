@@ -263,8 +263,8 @@ export class RendezvousObject {
           return this.#sessions.hasRoom(address) ? 'admitted' : 'full'
         },
         open: (socket, { address }) => {
-          const id = crypto.getRandomValues(new Uint32Array(1))[0]!
-          this.#addRegistry(socket, { kind: 'registry', id, source: address }, undefined)
+          const row = { kind: 'registry', id: randomId(), source: address } as const
+          this.#addRegistry(socket, row, undefined)
         },
       },
     ]
@@ -283,6 +283,7 @@ export class RendezvousObject {
       } else closeSocket(socket, 1011, '')
     }
     this.#table.keepLoaded()
+    this.#wires.drain()
   }
 
   #relayLink(socket: HibernatingSocket, connection: ReturnType<CompatWires['open']>): RelayLink {
@@ -377,6 +378,12 @@ export class RendezvousObject {
 function clientOf(context: Context): Endpoint {
   const address = canonicalIp(context.req.header('cf-connecting-ip')) ?? UNKNOWN_CLIENT
   return { address, port: CLIENT_PORT }
+}
+
+/** 53 bits: no two sessions have the same. */
+function randomId(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2))
+  return (high & 0x1f_ffff) * 2 ** 32 + low
 }
 
 function workerLog(level: LogLevel): Log {

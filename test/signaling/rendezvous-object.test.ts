@@ -215,6 +215,27 @@ describe('sleep', () => {
     expect(bench.rows('SELECT id FROM sessions')).toEqual([])
   })
 
+  it('goes on with the newer of two WebSockets of a node, in whatever order they come', async () => {
+    for (const order of [0, 1]) {
+      const bench = new ObjectBench()
+      const node = await Node.join(bench, 'a')
+      const older = node.relay
+      const state = older.deserializeAttachment()
+      bench.pass(1000)
+      await node.connect()
+      expect(older.closed).toBe('1000 replaced')
+      // As if the close had not left before the sleep.
+      older.readyState = 1
+      older.closed = undefined
+      older.serializeAttachment(state)
+      if (order === 1) bench.sockets.reverse()
+      bench.sleep()
+      expect([older.closed, node.relay.closed]).toEqual(['1000 replaced', undefined])
+      node.send(node, 1)
+      expect(node.frames).toHaveLength(1)
+    }
+  })
+
   it('closes a socket that it knows nothing of', async () => {
     const bench = new ObjectBench()
     const node = await Node.join(bench, 'a')
