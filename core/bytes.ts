@@ -42,7 +42,7 @@ export function fromHex(text: string): Uint8Array | undefined {
 }
 
 const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
-const BASE64_VALUE: Int8Array = (() => {
+const BASE64_VALUE: Int8Array = /* @__PURE__ */ (() => {
   const table = new Int8Array(128).fill(-1)
   for (let i = 0; i < 64; i++) table[BASE64.charCodeAt(i)] = i
   return table

@@ -103,7 +103,8 @@ export interface ConnectionTuning {
   readonly timeWaitMs: number
 }
 
-export const DEFAULT_TUNING: ConnectionTuning = {
+// By a call that bundlers may leave out: the controllers go with it where nothing opens a stream.
+export const DEFAULT_TUNING: ConnectionTuning = /* @__PURE__ */ (() => ({
   segmentBytes: SEGMENT_BYTES,
   sendBufferBytes: 4 << 20,
   sendBufferMaxBytes: 16 << 20,
@@ -152,7 +153,7 @@ export const DEFAULT_TUNING: ConnectionTuning = {
   truncationMs: 2500,
   finWaitMs: 60_000,
   timeWaitMs: 10_000,
-}
+}))()
 
 /** A node's connections are all tuned alike, by one object. */
 const complete = new WeakMap<Partial<ConnectionTuning>, ConnectionTuning>()

@@ -22,8 +22,8 @@ const RETIRED_MAX = 4096
 const DOUBLE_SEALS = 3
 
 const NO_AAD = new Uint8Array(0)
-const LABEL_1 = utf8('pilot-tunnel-v1:')
-const LABEL_2 = utf8('pilot-tunnel-v1')
+const LABEL_1 = /* @__PURE__ */ utf8('pilot-tunnel-v1:')
+const LABEL_2 = /* @__PURE__ */ utf8('pilot-tunnel-v1')
 
 /** 32-byte tunnel key of a profile. `shared` is the X25519 output. */
 export function deriveTunnelKey(

@@ -1,7 +1,7 @@
 /** CRC-32/IEEE: reflected, polynomial 0xEDB88320, initial value and final XOR all ones (spec/01 §2). */
 
 // Slicing-by-8: eight tables let one step take eight bytes.
-const TABLE: Uint32Array = (() => {
+const TABLE: Uint32Array = /* @__PURE__ */ (() => {
   const table = new Uint32Array(8 * 256)
   for (let i = 0; i < 256; i++) {
     let crc = i
