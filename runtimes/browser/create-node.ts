@@ -2,7 +2,7 @@
 import { PilotError, type Signer, toBase64 } from '../../core/index.ts'
 import type { CallOptions, PilotNode } from '../shared/api.ts'
 import { rendezvousUrls } from '../shared/web-socket.ts'
-import { startPageEngine } from './engine-handle.ts'
+import type { StartEngine } from './engine-handle.ts'
 import { IdentityVault } from './identity-vault.ts'
 import { IndexedDbStorage } from './indexeddb-storage.ts'
 import { watchPage } from './page-events.ts'
@@ -91,6 +91,11 @@ export async function createNode(options: CreateNodeOptions): Promise<PageNode> 
   })
   void node.closed.then(stop)
   return node
+}
+
+const startPageEngine: StartEngine = async (options) => {
+  const { startPageEngine } = await import('./page-engine.ts')
+  return startPageEngine(options)
 }
 
 /** Exports, and replaces by an exported one, the identity of this origin. */
