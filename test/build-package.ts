@@ -1,7 +1,7 @@
 /** Builds what `pilot-ts` and its subpaths export: the examples import it by name. */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { bundle } from '../build/bundle.ts'
+import { bundle } from '../runtimes/build/bundle.ts'
 
 const root = join(import.meta.dirname, '..')
 

@@ -1,6 +1,6 @@
 /**
  * Files of this package that are started or read by their place. The source finds sources; what was built finds what
- * was built, whether this code ended up in an entry or in a chunk (`build/bundle.ts`).
+ * was built, whether this code ended up in an entry or in a chunk (`runtimes/build/bundle.ts`).
  */
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

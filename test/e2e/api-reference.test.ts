@@ -1,6 +1,6 @@
 /** The API reference from the built declarations: what `npm run docs` writes. */
 import { expect, it } from 'vitest'
-import { apiReference } from '../../build/docs.ts'
+import { apiReference } from '../../runtimes/build/docs.ts'
 
 const { pages, warnings } = apiReference()
 

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ERROR_CODES } from '../core/errors.ts'
+import { ERROR_CODES } from '../../core/errors.ts'
 import { type Declaration, docOf, exportsOf, namesIn } from './declarations.ts'
 
 const root: string = join(import.meta.dirname, '..')

@@ -2,7 +2,7 @@
  * Bundles what tsc made: one file for every entry that package.json names, and chunks for what they share. A program
  * reads a tenth of the files that the sources are, which halves the time of its start. One call for all entries: a
  * class that two of them export is one class.
- * Run: `node build/bundle.ts`, after tsc, as `npm run build` does.
+ * Run: `node runtimes/build/bundle.ts`, after tsc, as `npm run build` does.
  */
 import {
   chmodSync,
@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build, type OutputFile } from 'esbuild'
 import { chunkFolder, entriesOf, SELF_CONTAINED, type Sources } from './entries.ts'
 
-const root: string = fileURLToPath(new URL('../', import.meta.url))
+const root: string = fileURLToPath(new URL('../../', import.meta.url))
 /**
  * Not the sources: esbuild's `using` in a loop remembers the error of an earlier round, tsc's does not.
  */
