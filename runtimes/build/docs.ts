@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { ERROR_CODES } from '../../core/errors.ts'
 import { type Declaration, docOf, exportsOf, namesIn } from './declarations.ts'
 
-const root: string = join(import.meta.dirname, '..')
+const root: string = join(import.meta.dirname, '../..')
 const KINDS = ['function', 'class', 'interface', 'type', 'const'] as const
 const TITLES = {
   function: 'Functions',
