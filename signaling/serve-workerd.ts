@@ -35,6 +35,7 @@ export class PilotRendezvous extends RendezvousObject {
   }
 }
 
+/** What the environment of a worker says: `PILOT_ADMIN_TOKEN`, and `PILOT_ORIGINS` with commas between. */
 export function optionsOf({
   PILOT_ADMIN_TOKEN: adminToken,
   PILOT_ORIGINS,

@@ -78,6 +78,10 @@ function wallClock(): RegistryNow {
   return { at, unixSeconds: Math.floor(at / 1000) }
 }
 
+/**
+ * Registry, relay and status page as one Durable Object: its WebSockets hibernate, its state is in SQL. Options by
+ * constructor; `PilotRendezvous` takes them from the environment.
+ */
 export class RendezvousObject {
   readonly #ctx: ObjectState
   readonly #registry: Registry

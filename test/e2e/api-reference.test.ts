@@ -10,7 +10,7 @@ it('has a comment for whatever is exported, and names only codes and links that 
 
 it('has a page for every entry, with what that exports', () => {
   const names =
-    'browser browser-worker bun core core-noble deno edge node pilot-ts signaling README'
+    'browser browser-worker bun core core-noble deno edge node pilot-ts signaling signaling-workerd README'
   const files = names.split(' ').map((name) => `${name}.md`)
   expect(new Set(pages.keys())).toEqual(new Set(files))
   const node = pages.get('node.md') ?? ''
