@@ -9,7 +9,13 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/examples/**', 'test/browser/**', '**/node_modules/**'],
+          exclude: [
+            'test/e2e/**',
+            'test/examples/**',
+            'test/browser/**',
+            'test/package/**',
+            '**/node_modules/**',
+          ],
           testTimeout: 30_000,
         },
       },
@@ -22,6 +28,17 @@ export default defineConfig({
           retry: 1,
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        root: new URL('..', import.meta.url).pathname,
+        test: {
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          globalSetup: ['test/package/setup.ts'],
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
           fileParallelism: false,
         },
       },
