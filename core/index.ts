@@ -2,7 +2,14 @@
 export { fromBase64, fromHex, fromUtf8, toBase64, toHex, utf8 } from './bytes.ts'
 export * from './constants.ts'
 export { EdgeAead } from './crypto/edge-aead.ts'
-export type { Aead, AsyncAead, CryptoProvider, KeyPair, SealJob } from './crypto/provider.ts'
+export type {
+  Aead,
+  AsyncAead,
+  CryptoProvider,
+  KeyCrypto,
+  KeyPair,
+  SealJob,
+} from './crypto/provider.ts'
 export * from './errors.ts'
 export { Identity } from './identity/identity.ts'
 export type { LaterSigner, PromptSigner, Signer } from './identity/signer.ts'

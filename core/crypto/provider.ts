@@ -46,15 +46,12 @@ export interface KeyPair {
   readonly publicKey: Uint8Array // 32 bytes
 }
 
-export interface CryptoProvider {
-  /** Its `aead` is an `EdgeAead`: the driver must seal and open. */
-  readonly isEdge?: boolean
+/** Keys and hashes: what must answer at once, wherever the AEAD comes from. */
+export interface KeyCrypto {
   /** Bytes from the platform's CSPRNG. */
   random(bytes: number): Uint8Array
   sha256(data: Uint8Array): Uint8Array
   hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array
-  /** AES-256-GCM under a 32-byte key, which is copied. */
-  aead(key: Uint8Array): Aead
   x25519PublicKey(privateKey: Uint8Array): Uint8Array
   /** 32 bytes, or `undefined` for a peer key that gives an all-zero secret (spec/01 §11.16). */
   x25519(privateKey: Uint8Array, peerPublicKey: Uint8Array): Uint8Array | undefined
@@ -63,6 +60,13 @@ export interface CryptoProvider {
   ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array
   /** False, never an error, for malformed keys and signatures. */
   ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean
+}
+
+export interface CryptoProvider extends KeyCrypto {
+  /** Its `aead` is an `EdgeAead`: the driver must seal and open. */
+  readonly isEdge?: boolean
+  /** AES-256-GCM under a 32-byte key, which is copied. */
+  aead(key: Uint8Array): Aead
 }
 
 /** HKDF-SHA256 with an empty salt and one 32-byte output block (RFC 5869). */

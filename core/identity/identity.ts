@@ -3,7 +3,7 @@
  * seed + public key (64 bytes) and of the public key (32 bytes).
  */
 import { equals, fromBase64, toBase64, utf8 } from '../bytes.ts'
-import type { CryptoProvider } from '../crypto/provider.ts'
+import type { KeyCrypto } from '../crypto/provider.ts'
 import { SecurityError } from '../errors.ts'
 
 /** An Ed25519 key pair in memory: the address of a node belongs to it. */
@@ -11,20 +11,20 @@ export class Identity {
   /** 32 bytes. */
   readonly publicKey: Uint8Array
   readonly #seed: Uint8Array
-  readonly #crypto: CryptoProvider
+  readonly #crypto: KeyCrypto
 
-  private constructor(crypto: CryptoProvider, seed: Uint8Array, publicKey: Uint8Array) {
+  private constructor(crypto: KeyCrypto, seed: Uint8Array, publicKey: Uint8Array) {
     this.#crypto = crypto
     this.#seed = seed
     this.publicKey = publicKey
   }
 
-  static generate(crypto: CryptoProvider): Identity {
+  static generate(crypto: KeyCrypto): Identity {
     return Identity.fromSeed(crypto, crypto.random(32))
   }
 
   /** @throws {SecurityError} `ERR_IDENTITY_INVALID` when the seed is not 32 bytes. */
-  static fromSeed(crypto: CryptoProvider, seed: Uint8Array): Identity {
+  static fromSeed(crypto: KeyCrypto, seed: Uint8Array): Identity {
     if (seed.length !== 32)
       throw new SecurityError('ERR_IDENTITY_INVALID', `need a seed of 32 bytes, got ${seed.length}`)
     return new Identity(crypto, seed.slice(), crypto.ed25519PublicKey(seed))
@@ -60,7 +60,7 @@ export class Identity {
    *
    * @throws {SecurityError} `ERR_IDENTITY_INVALID`; the message never contains key material.
    */
-  static parse(crypto: CryptoProvider, text: string): Identity {
+  static parse(crypto: KeyCrypto, text: string): Identity {
     let json: unknown
     try {
       json = JSON.parse(text)
