@@ -21,6 +21,8 @@ export const EPHEMERAL_PORT_MIN = 49152
 export const EPHEMERAL_PORT_MAX = 65535
 /** Largest UDP payload over IPv4. */
 export const DATAGRAM_BYTES_MAX = 65507
+/** Largest datagram payload that still passes the relay (spec/01 §8). */
+export const DATAGRAM_PAYLOAD_MAX = 65_428
 /** Replay window in counters (spec/01 §10). */
 export const REPLAY_WINDOW = 256
 

@@ -5,7 +5,7 @@
  * (`admission`), what is due (`scheduler`).
  */
 import { equals, toBase64, viewOf } from '../bytes.ts'
-import { PORT, SEGMENT_BYTES } from '../constants.ts'
+import { DATAGRAM_PAYLOAD_MAX, PORT, SEGMENT_BYTES } from '../constants.ts'
 import { NetworkError, PilotError, UsageError } from '../errors.ts'
 import type { Endpoint, Instant } from '../machine.ts'
 import { PortTable } from '../port/port-table.ts'
@@ -42,9 +42,7 @@ import { TrustExchange } from './trust-exchange.ts'
 /** What a SYN may carry: every path takes it. */
 const EARLY_DATA_BYTES = SEGMENT_BYTES
 
-/** Largest datagram payload that still passes the relay (spec/01 §8). */
-export const DATAGRAM_PAYLOAD_MAX = 65_428
-
+/** One identity as a machine: its registration, its peers, and what goes to and from them. A runtime drives it. */
 export class NodeMachine {
   /** Paths that a runtime makes for single peers, and outlets that are full. */
   readonly paths: PathKeeper

@@ -1,5 +1,7 @@
 /** `createNode` for a page: the node of its origin, run in a worker by one of the origin's tabs. */
-import { PilotError, type Signer, toBase64 } from '../../core/index.ts'
+import { toBase64 } from '../../core/bytes.ts'
+import { PilotError } from '../../core/errors.ts'
+import type { Signer } from '../../core/identity/signer.ts'
 import type { CallOptions, PilotNode } from '../shared/api.ts'
 import { rendezvousUrls } from '../shared/web-socket.ts'
 import type { StartEngine } from './engine-handle.ts'

@@ -1,6 +1,6 @@
 /** An identity's seed sealed under a passphrase, to be kept outside the browser. */
-import { concat } from '../../core/bytes.ts'
-import { SecurityError, utf8 } from '../../core/index.ts'
+import { concat, utf8 } from '../../core/bytes.ts'
+import { SecurityError } from '../../core/errors.ts'
 
 const SALT_BYTES = 16
 const NONCE_BYTES = 12

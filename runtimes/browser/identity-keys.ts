@@ -4,7 +4,9 @@
  * Either way copied storage is of no use.
  */
 import { concat, equals } from '../../core/bytes.ts'
-import { Identity, type LaterSigner, SecurityError, type Signer } from '../../core/index.ts'
+import { SecurityError } from '../../core/errors.ts'
+import { Identity } from '../../core/identity/identity.ts'
+import type { LaterSigner, Signer } from '../../core/identity/signer.ts'
 import { signed } from '../shared/signed.ts'
 import { browserCrypto } from './crypto.ts'
 

@@ -1,5 +1,6 @@
 /** The identity of an origin, kept in IndexedDB: made on the first visit, exported and imported under a passphrase. */
-import { SecurityError, type Signer } from '../../core/index.ts'
+import { SecurityError } from '../../core/errors.ts'
+import type { Signer } from '../../core/identity/signer.ts'
 import { browserCrypto } from './crypto.ts'
 import { openSeed, sealSeed } from './identity-export.ts'
 import {
@@ -25,6 +26,7 @@ export interface IdentityStatus {
   readonly isExportable: boolean
 }
 
+/** The identity of an origin; `openIdentityVault` gives the one of a storage. */
 export class IdentityVault {
   readonly #storage: IndexedDbStorage
 

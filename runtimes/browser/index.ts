@@ -1,13 +1,7 @@
 /** `pilot-ts/browser`: the public surface in a page. */
-export {
-  ERROR_CODES,
-  Identity,
-  type LaterSigner,
-  PilotError,
-  type PilotErrorCode,
-  type PromptSigner,
-  type Signer,
-} from '../../core/index.ts'
+export { ERROR_CODES, PilotError, type PilotErrorCode } from '../../core/errors.ts'
+export { Identity } from '../../core/identity/identity.ts'
+export type { LaterSigner, PromptSigner, Signer } from '../../core/identity/signer.ts'
 export type * from '../shared/api.ts'
 export {
   type CreateNodeOptions,

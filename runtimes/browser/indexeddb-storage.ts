@@ -1,5 +1,5 @@
 /** Named byte strings and keys of one origin in IndexedDB. */
-import { StorageError } from '../../core/index.ts'
+import { StorageError } from '../../core/errors.ts'
 import type { Storage } from '../shared/storage.ts'
 
 const STORE = 'values'

@@ -1,5 +1,5 @@
 /** Starts the worker that runs the node, and makes its WebRTC connections: pages have them, workers do not. */
-import { PilotError } from '../../core/index.ts'
+import { PilotError } from '../../core/errors.ts'
 import { portLane } from '../shared/remote/lane.ts'
 import { unpackError } from '../shared/remote/remote-error.ts'
 import { ConnectionHost } from '../shared/rtc/remote-connection-host.ts'

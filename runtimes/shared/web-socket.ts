@@ -1,5 +1,6 @@
 /** WebSockets as every runtime has them, and where a rendezvous has its doors for them (spec/09). */
-import { COMPAT_PATH, REGISTRY_PATH, UsageError } from '../../core/index.ts'
+import { UsageError } from '../../core/errors.ts'
+import { COMPAT_PATH, REGISTRY_PATH } from '../../core/rendezvous/compat-message.ts'
 
 /** As much of the web's WebSocket as is used here; the package `ws` has it too. */
 export interface WebSocketLike {

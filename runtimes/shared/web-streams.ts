@@ -1,5 +1,5 @@
 /** A connection's raw calls as web streams with backpressure. They take its callbacks over. */
-import { NetworkError, type PilotError } from '../../core/index.ts'
+import { NetworkError, type PilotError } from '../../core/errors.ts'
 import type { PilotConnection } from './api.ts'
 
 /** What the streams need beside the public calls. */

@@ -2,7 +2,8 @@
  * The node of an origin as one of its tabs uses it. One tab leads: its engine runs the node, the others use it
  * over lanes. When the leader closes, crashes or stops answering, another takes over with the same identity.
  */
-import { PilotError, type Signer } from '../../../core/index.ts'
+import { PilotError } from '../../../core/errors.ts'
+import type { Signer } from '../../../core/identity/signer.ts'
 import type { CallOptions } from '../../shared/api.ts'
 import { RemoteNode } from '../../shared/remote/remote-node.ts'
 import { defer } from '../../shared/wait.ts'

@@ -1,5 +1,8 @@
 /** Datagrams to and from a node that lives elsewhere: bounded by what the host has taken. */
-import { DATAGRAM_PAYLOAD_MAX, type SocketAddress, UsageError } from '../../../core/index.ts'
+
+import { DATAGRAM_PAYLOAD_MAX } from '../../../core/constants.ts'
+import { UsageError } from '../../../core/errors.ts'
+import type { SocketAddress } from '../../../core/wire/address.ts'
 import type { PilotDatagram } from '../api.ts'
 import {
   DATAGRAM_BYTES_MAX,

@@ -8,7 +8,7 @@ import {
   StorageError,
   UsageError,
   WireError,
-} from '../../../core/index.ts'
+} from '../../../core/errors.ts'
 
 const CLASSES = { PilotError, WireError, UsageError, NetworkError, SecurityError, StorageError }
 type ClassName = keyof typeof CLASSES

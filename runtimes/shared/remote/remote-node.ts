@@ -4,7 +4,8 @@
  * somebody keeps looking. It outlives its host when another takes over (`attach` again): listeners and
  * subscriptions move, streams and calls under way end with `ERR_ENGINE_LOST`.
  */
-import { type Address, PilotError, type SocketAddress, UsageError } from '../../../core/index.ts'
+import { PilotError, UsageError } from '../../../core/errors.ts'
+import type { Address, SocketAddress } from '../../../core/wire/address.ts'
 import type {
   CallOptions,
   ConnectionInfo,

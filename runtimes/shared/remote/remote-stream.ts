@@ -1,5 +1,6 @@
 /** A connection of a node that lives elsewhere. Bytes are bounded both ways by what the other end has room for. */
-import { NetworkError, type PilotError, type SocketAddress } from '../../../core/index.ts'
+import { NetworkError, type PilotError } from '../../../core/errors.ts'
+import type { SocketAddress } from '../../../core/wire/address.ts'
 import type { PilotConnection } from '../api.ts'
 import { webReadable, webWritable } from '../web-streams.ts'
 import type { Lane } from './lane.ts'
