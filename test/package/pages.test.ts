@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { build } from 'esbuild'
 import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { CHROMIUM, LOADED_MS, launch } from '../browser/chromium.ts'
 import { helloOfPage, Project, tool } from './projects.ts'
 import { type Site, startSite } from './rendezvous.ts'
@@ -22,7 +22,6 @@ describe.skipIf(!existsSync(CHROMIUM))('in a page', () => {
   let origin: string
 
   beforeAll(async () => {
-    site = await startSite()
     project = new Project()
     await project.install('npm', 'pilot-ts')
     browser = await launch()
@@ -34,8 +33,13 @@ describe.skipIf(!existsSync(CHROMIUM))('in a page', () => {
     await browser?.close()
     await new Promise((resolve) => (server === undefined ? resolve(0) : server.close(resolve)))
     await project?.[Symbol.asyncDispose]()
-    await site?.[Symbol.asyncDispose]()
   })
+
+  // One for each: a page that is closed without a word keeps its name until its registration expires.
+  beforeEach(async () => {
+    site = await startSite()
+  })
+  afterEach(() => site?.[Symbol.asyncDispose]())
 
   /** What the page prints first; its errors are printed, too. */
   async function open(path: string): Promise<string> {
