@@ -64,10 +64,7 @@ describe.skipIf(!existsSync(CHROMIUM))('in a page', () => {
     const imports = {
       'pilot-ts': '/node_modules/pilot-ts/dist/runtimes/browser/index.js',
       ...Object.fromEntries(
-        ['ciphers', 'curves', 'hashes'].map((name) => [
-          `@noble/${name}/`,
-          `/node_modules/@noble/${name}/`,
-        ]),
+        ['curves', 'hashes'].map((name) => [`@noble/${name}/`, `/node_modules/@noble/${name}/`]),
       ),
     }
     project.write({
