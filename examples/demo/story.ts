@@ -222,6 +222,6 @@ if (isStaying) {
 } else {
   console.log('\nAll of it is stopped now. To go on:')
   console.log('  npm run demo -- --stay    leaves it running, for your browser and your shell')
-  console.log('  examples/hello.ts         two nodes in one short program; more in README.md')
+  console.log('  examples/hello/hello.ts   two nodes in one short program; more in README.md')
   await close(0)
 }
