@@ -17,7 +17,6 @@ import { UdpSocket } from './udp-socket.ts'
 import type { WebRtcOptions } from './web-rtc.ts'
 import type { WebSocketPathOptions } from './web-socket-options.ts'
 
-export type { Transport } from '../shared/host-node.ts'
 export { parseHostPort } from '../shared/places.ts'
 
 /** WebSockets go through the proxies that `HTTPS_PROXY` and `HTTP_PROXY` name. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { CONGESTION_NAMES, type CongestionName, parseEndpoint } from '../../../core/index.ts'
+import type { Transport } from '../../shared/host-node.ts'
 import { parseListen } from '../../shared/places.ts'
 import type { IceServer } from '../../shared/rtc/peer-connection.ts'
 import { rendezvousUrls } from '../../shared/web-socket.ts'
@@ -16,7 +17,7 @@ import {
   pilotPaths,
 } from '../cli/paths.ts'
 import { isTrue, parseDuration } from '../cli/values.ts'
-import { parseHostPort, type Transport } from '../create-node.ts'
+import { parseHostPort } from '../create-node.ts'
 import { WEBRTC_CHOICES, type WebRtcChoice } from '../rtc/backend.ts'
 import { VERSION } from '../version.ts'
 import type { WebRtcOptions } from '../web-rtc.ts'
